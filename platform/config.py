@@ -1,0 +1,193 @@
+"""Typed configuration: a command's dataclass is its flags, its YAML keys and its Python API."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from millsight.platform.errors import UserError
+
+UNSET = object()
+RESERVED = ("help", "config", "print_config")
+
+
+def build_parser(config_class: type, *, prog: str, description: str) -> jsonargparse.ArgumentParser:
+    """Make a parser whose flags are the dotted fields of a dataclass.
+
+    ``--config FILE`` reads YAML, later flags override it, ``--print_config`` shows the result.
+    """
+    parser = jsonargparse.ArgumentParser(prog=prog, description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with any of the keys below.")
+    parser.add_class_arguments(config_class, None, fail_untyped=True)
+    return parser
+
+
+def parse(parser: jsonargparse.ArgumentParser, config_class: type, argv: Sequence[str]) -> Any:
+    """Parse flags and files into an instance of ``config_class``.
+
+    Raises:
+        UserError: With every problem of all files and flags at once: the dotted path, what is
+            wrong and the nearest valid key.
+    """
+    problems = find_problems(config_class, argv)
+    if problems:
+        raise UserError("\n".join(problems))
+    try:
+        namespace = parser.parse_args(list(argv))
+    except jsonargparse.ArgumentError as error:
+        raise UserError(str(error)) from None
+    values = namespace.as_dict()
+    values.pop("config", None)
+    return TypeAdapter(config_class).validate_python(values)
+
+
+def find_problems(config_class: type, argv: Sequence[str]) -> list[str]:
+    """List what is wrong with flags and with the YAML files that ``--config`` names."""
+    fields = leaf_fields(config_class)
+    given: dict[str, tuple[str, Any]] = {}
+    problems: list[str] = []
+    for key, text in _flags(argv):
+        if key == "config" and text is not None:
+            loaded, wrong = _read_yaml(Path(text))
+            problems += wrong
+            given |= {name: (f"{text}: {name}", value) for name, value in loaded.items()}
+        elif key not in RESERVED:
+            value = UNSET if text is None else _from_text(text, fields.get(key, (str, None))[0])
+            given[key] = (f"--{key}", value)
+    problems += _check(fields, given)
+    if not any(word in ("--help", "-h", "--print_config") for word in argv):
+        problems += [f"--{key}: required" for key in _missing(fields, given)]
+    return problems
+
+
+def problems_of(config_class: type, settings: Mapping[str, Any], shown: str) -> list[str]:
+    """List what is wrong with dotted settings; ``shown`` is put before their keys."""
+    fields = leaf_fields(config_class)
+    given = {key: (f"{shown}{key}", value) for key, value in settings.items()}
+    missing = [f"{shown}{key}: required" for key in _missing(fields, given)]
+    return _check(fields, given) + missing
+
+
+def from_mapping(config_class: type, settings: Mapping[str, Any], shown: str) -> Any:
+    """Make a configuration from dotted settings.
+
+    Raises:
+        UserError: With everything that is wrong with them.
+    """
+    problems = problems_of(config_class, settings, f"{shown}.")
+    if problems:
+        raise UserError("\n".join(problems))
+    nested: dict[str, Any] = {}
+    for key, value in settings.items():
+        *parents, leaf = key.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = value
+    return TypeAdapter(config_class).validate_python(nested)
+
+
+def _check(
+    fields: Mapping[str, tuple[Any, bool]], given: Mapping[str, tuple[str, Any]]
+) -> list[str]:
+    problems: list[str] = []
+    for key, (shown, value) in given.items():
+        if key not in fields:
+            problems.append(f"{shown}: no such setting{_nearest(key, fields)}")
+        elif value is not UNSET:
+            problems += _type_problems(shown, fields[key][0], value)
+    return problems
+
+
+def _missing(fields: Mapping[str, tuple[Any, bool]], given: Mapping[str, Any]) -> list[str]:
+    return [key for key, (_, required) in fields.items() if required and key not in given]
+
+
+def leaf_fields(config_class: type, prefix: str = "") -> dict[str, tuple[Any, bool]]:
+    """Map each dotted leaf of a nested dataclass to its type and whether it must be given."""
+    hints = typing.get_type_hints(config_class)
+    leaves: dict[str, tuple[Any, bool]] = {}
+    for item in dataclasses.fields(config_class):
+        path, kind = f"{prefix}{item.name}", hints[item.name]
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            leaves |= leaf_fields(kind, f"{path}.")
+        else:
+            required = (
+                item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+            )
+            leaves[path] = (kind, required)
+    return leaves
+
+
+def _flags(argv: Sequence[str]) -> list[tuple[str, str | None]]:
+    """Pair each ``--flag`` with its value; ``None`` for a flag without one."""
+    pairs: list[tuple[str, str | None]] = []
+    words = list(argv)
+    for index, word in enumerate(words):
+        if not word.startswith("--"):
+            continue
+        name, sign, value = word[2:].partition("=")
+        following = words[index + 1] if index + 1 < len(words) else None
+        if not sign:
+            value_text = None if following is None or following.startswith("--") else following
+            pairs.append((name.rstrip("+"), value_text))
+        else:
+            pairs.append((name.rstrip("+"), value))
+    return pairs
+
+
+def _from_text(text: str, kind: Any) -> Any:
+    if kind is str:
+        return text
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    accepts_list = typing.get_origin(kind) in (list, tuple)
+    return [value] if accepts_list and not isinstance(value, list) else value
+
+
+def _type_problems(shown: str, kind: Any, value: Any) -> list[str]:
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        messages = dict.fromkeys(str(item["msg"]) for item in error.errors())
+        return [f"{shown}: {value!r} does not fit: {'; or '.join(messages)}"]
+    return []
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, [f"--config: no such file: {path}"]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return {}, [f"{path}: not readable as YAML: {error}"]
+    if not isinstance(loaded, Mapping):
+        return {}, [f"{path}: must hold keys and values, as --print_config shows them"]
+    return flatten(loaded), []
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested keys into dotted ones."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        path = f"{prefix}{key}"
+        flat |= flatten(item, f"{path}.") if isinstance(item, Mapping) else {path: item}
+    return flat
+
+
+def _nearest(key: str, known: Mapping[str, Any]) -> str:
+    by_leaf = {name.rsplit(".", 1)[-1]: name for name in known}
+    close = difflib.get_close_matches(key, known, n=1) or [
+        by_leaf[leaf] for leaf in difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1)
+    ]
+    return f"; did you mean {close[0]}?" if close else ""
