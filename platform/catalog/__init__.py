@@ -1,0 +1,1 @@
+"""What a dataset holds: pictures known by content, read from any layout, split, checked."""
