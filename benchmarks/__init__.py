@@ -1,0 +1,1 @@
+"""Side-by-side measurements against peers; each prints one JSON object with --json."""
