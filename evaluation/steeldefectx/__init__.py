@@ -1,0 +1,1 @@
+"""SteelDefectX (arXiv 2603.21824): attributes and tasks."""
