@@ -1,0 +1,83 @@
+"""``millsight evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from millsight.platform.commands import Outcome, OutputConfig
+from millsight.platform.tracking import RunInfo, TrackingConfig, track
+
+if TYPE_CHECKING:
+    pass
+
+KIND = "evaluation"
+SCHEMA_VERSION = 1
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig(OutputConfig):
+    """Settings of ``millsight evaluate``.
+
+    Attributes:
+        maps: Artifact of ``millsight extract``.
+        data: Folder or catalog with labels and masks; by default what the maps were made from.
+        layout: Of ``data``; ``auto`` looks at the folder.
+        boxes: Artifact of ``millsight boxes``, drawn into the pictures.
+        resamples: Of the bootstrap over pictures; 0 leaves the intervals out.
+        tracking: Who is told.
+    """
+
+    maps: str
+    data: str | None = None
+    layout: str = "auto"
+    boxes: str | None = None
+    resamples: int = 1000
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+def evaluate(config: EvaluateConfig) -> Outcome:
+    """Judge anomaly maps against labels and masks: metrics with intervals, and an HTML report."""
+    from millsight.evaluation import map_report
+    from millsight.platform.artifacts import Recipe, drafting, find_artifact
+
+    sources = map_report.open_sources(config.maps, config.data, config.layout, config.boxes)
+    recipe = Recipe(KIND, SCHEMA_VERSION, {"resamples": config.resamples}, sources.inputs())
+    path = config.path(recipe)
+    artifact = find_artifact(path, recipe)
+    if artifact is None:
+        info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
+        with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:
+            evaluation = map_report.judge(sources, config.resamples)
+            metrics = map_report.headline(evaluation)
+            tracker.summary(metrics)
+            map_report.write(draft, sources, evaluation)
+            artifact = draft.commit(metrics)
+    _print(map_report.read_rows(artifact))
+    print(f"report: {artifact.file(map_report.REPORT_FILE)}")
+    return Outcome(artifact=artifact)
+
+
+def _print(rows: list[dict[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from millsight.evaluation.metrics.results import METRICS
+
+    table = Table(box=None, header_style="bold")
+    table.add_column("category")
+    for name in ("pictures", "defective", *METRICS):
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in rows:
+        cells = [_cell(row[name]) for name in METRICS]
+        table.add_row(str(row["category"]), str(row["n_pictures"]), str(row["n_defective"]), *cells)
+    Console().print(table)
+
+
+def _cell(estimate: object) -> str:
+    value = estimate["value"] if isinstance(estimate, dict) else None
+    if value is None:
+        return "-"
+    assert isinstance(estimate, dict)  # noqa: S101
+    low, high = estimate["low"], estimate["high"]
+    return f"{value:.3f}" if low is None else f"{value:.3f}\n{low:.2f}-{high:.2f}"

@@ -1,0 +1,174 @@
+"""Anomaly maps joined with what is known about their pictures: metrics, files and the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millsight.evaluation.anomaly_maps import KIND, AnomalyMap, read_maps
+from millsight.evaluation.metrics import BootstrapConfig, MapEvaluation, evaluate_maps
+from millsight.evaluation.metrics.results import METRICS
+from millsight.evaluation.reports import ReportContent, ReportPicture, write_report
+from millsight.platform import storage
+from millsight.platform.artifacts import Artifact, Draft, Input, open_artifact
+from millsight.platform.catalog.catalog import Catalog, load_data
+from millsight.platform.catalog.pictures import PictureError, open_mask, open_picture
+from millsight.platform.catalog.sample import Sample
+from millsight.platform.errors import UserError
+from millsight.platform.runs import read_quarantine
+
+REPORT_FILE = "report.html"
+METRICS_FILE = "metrics.json"
+BOXES_FILE = "boxes.json"
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What an evaluation is made from.
+
+    Attributes:
+        maps: The ``maps`` artifact.
+        catalog: Labels and masks.
+        boxes: The ``pseudo_boxes`` artifact, or ``None``.
+        pairs: Every map with its picture's sample.
+    """
+
+    maps: Artifact
+    catalog: Catalog
+    boxes: Artifact | None
+    pairs: Sequence[tuple[AnomalyMap, Sample]]
+
+    def inputs(self) -> dict[str, Input]:
+        """Name the sources as an artifact's inputs."""
+        named = {"maps": self.maps.as_input(), "data": self.catalog.as_input()}
+        return named if self.boxes is None else named | {"boxes": self.boxes.as_input()}
+
+
+def open_sources(maps: str, data: str | None, layout: str, boxes: str | None) -> Sources:
+    """Open the artifacts and join maps with samples by content id.
+
+    Raises:
+        UserError: If an artifact is missing, or ``data`` lacks pictures that have maps.
+    """
+    artifact = open_artifact(maps, kind=KIND)
+    address = data or str(artifact.manifest["inputs"]["data"]["uri"])
+    catalog = load_data(address, layout)
+    known = {sample.id: sample for sample in catalog.samples}
+    found = list(read_maps(artifact))
+    missing = [item.uri for item in found if item.sample_id not in known]
+    if missing:
+        raise UserError(
+            f"--data {address}: {len(missing)} pictures that have maps are not in it, such as "
+            f"{missing[0]}. Name the folder or catalog that the maps were extracted from."
+        )
+    drawn = None if boxes is None else open_artifact(boxes, kind="pseudo_boxes")
+    return Sources(artifact, catalog, drawn, [(item, known[item.sample_id]) for item in found])
+
+
+def judge(sources: Sources, resamples: int) -> MapEvaluation:
+    """Compute every metric, per category and in the mean."""
+    maps, samples = zip(*sources.pairs, strict=True)
+    return evaluate_maps(
+        [item.score for item in maps],
+        [sample.defective for sample in samples],
+        [item.grid for item in maps],
+        [_mask(item, sample) for item, sample in sources.pairs],
+        categories=[item.category for item in maps],
+        sizes=[(item.height, item.width) for item in maps],
+        bootstrap=BootstrapConfig(n_resamples=resamples),
+    )
+
+
+def headline(evaluation: MapEvaluation) -> dict[str, float]:
+    """Return the mean over categories of every metric that is defined."""
+    values = {name: getattr(evaluation.mean, name).value for name in METRICS}
+    return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+def write(draft: Draft, sources: Sources, evaluation: MapEvaluation) -> None:
+    """Write ``metrics.json`` and ``report.html`` into the artifact."""
+    text = json.dumps(evaluation.to_dict(), indent=2) + "\n"
+    storage.write_bytes(draft.file(METRICS_FILE), text.encode())
+    boxes = _boxes_by_picture(sources.boxes)
+    content = ReportContent(
+        title="Anomaly maps",
+        provenance=provenance(sources),
+        pictures=[_report_picture(item, sample, boxes) for item, sample in sources.pairs],
+        evaluation=evaluation if evaluation.mean.n_pictures else None,
+        quarantined=[(item.uri, item.reason) for item in read_quarantine(sources.maps)],
+    )
+    write_report(Path(draft.file(REPORT_FILE)), content)
+
+
+def read_rows(artifact: Artifact) -> list[dict[str, Any]]:
+    """Read an evaluation's metrics: a row per category, the mean last where there are several."""
+    found = json.loads(storage.read_bytes(artifact.file(METRICS_FILE)))
+    rows: list[dict[str, Any]] = found["categories"]
+    return rows if len(rows) == 1 else [*rows, found["mean"]]
+
+
+def provenance(sources: Sources) -> dict[str, object]:
+    """Say which weights, prompts, pictures and versions made the numbers."""
+    manifest = sources.maps.manifest
+    config: Mapping[str, Any] = manifest["config"]
+    return {
+        "data": sources.catalog.uri,
+        "encoder": config["kead"]["encoder"],
+        "weights": manifest["weights"]["encoder"],
+        "settings": {key: value for key, value in config["kead"].items() if key != "encoder"},
+        "normal pictures": {
+            name: f"{len(learnt['normals'])} pictures"
+            for name, learnt in config["categories"].items()
+        },
+        "maps": f"{sources.maps.path} ({sources.maps.fingerprint[:12]})",
+        "boxes": "none" if sources.boxes is None else sources.boxes.path,
+        "versions": manifest["versions"],
+    }
+
+
+def _mask(item: AnomalyMap, sample: Sample) -> NDArray[np.bool_] | None:
+    if sample.mask_uri is None:
+        return None
+    try:
+        return open_mask(sample.mask_uri, (item.width, item.height))
+    except PictureError as error:
+        raise UserError(f"mask {sample.mask_uri}: {error}; mend or remove it.") from None
+
+
+def _report_picture(
+    item: AnomalyMap, sample: Sample, boxes: Mapping[str, Sequence[Box]]
+) -> ReportPicture:
+    return ReportPicture(
+        uri=item.uri,
+        category=item.category,
+        label=sample.defective,
+        score=item.score,
+        picture=partial(open_picture, item.uri),
+        anomaly_map=item.grid,
+        mask=_mask(item, sample) if sample.defective else None,
+        boxes=boxes.get(item.sample_id, ()),
+        defect=sample.label,
+    )
+
+
+def _boxes_by_picture(artifact: Artifact | None) -> dict[str, list[Box]]:
+    """Read COCO boxes as xyxy pixels by sample id."""
+    if artifact is None:
+        return {}
+    found = json.loads(storage.read_bytes(artifact.file(BOXES_FILE)))
+    samples = {image["id"]: image["sample_id"] for image in found["images"]}
+    boxes: dict[str, list[Box]] = {}
+    for annotation in found["annotations"]:
+        left, top, width, height = annotation["bbox"]
+        place = boxes.setdefault(samples[annotation["image_id"]], [])
+        place.append((left, top, left + width, top + height))
+    return boxes
