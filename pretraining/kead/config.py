@@ -1,0 +1,75 @@
+"""Settings of KeAD; importing this module loads no heavy library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from millsight.platform.errors import UserError
+
+AUGMENTATIONS = ("hflip", "vflip", "rot90", "rot180", "rot270", "darker", "brighter")
+
+TEMPERATURE = 0.07
+
+
+@dataclass(frozen=True)
+class KeADConfig:
+    """Everything that decides a KeAD score, besides the pictures.
+
+    Attributes:
+        encoder: Where the weights come from, for example ``embedded:micro-clip``,
+            ``open_clip:ViT-B-16-plus-240/laion400m_e32``, ``timm:vit_small_patch14_dinov2.lvd142m``
+            or ``path:``. A timm encoder has no text: the memory bank alone scores.
+        k: Normal pictures per category in the memory bank; 0 scores by the text alone.
+        seed: Draws the k pictures from the category's normal training pictures.
+        prompts: ``auto`` takes the packaged set that fits the category and, where none fits, the
+            generic one with a warning; anything else is the path of a prompt file.
+        sentences: ``defects`` uses the set's own sentences; ``generic`` only the states that fit
+            any object (flawless, damaged, ...), for the ablation.
+        templates: Photo templates around each sentence, ``{}`` where it goes; ``None`` means the
+            21 published ones.
+        center_text: Subtract the mean embedding of the empty templates.
+        attention: ``vv``, or ``qk`` for ordinary patch tokens (ablation).
+        layers: How many evenly spaced blocks, ending at the last, give patch tokens.
+        augment: Turned, mirrored or relit copies of the normal pictures that join the memory bank:
+            any of ``hflip``, ``vflip``, ``rot90``, ``rot180``, ``rot270``, ``darker``,
+            ``brighter``.
+        image_size: Side in pixels that pictures are squashed to; ``None`` means the encoder's own.
+        compat: ``paper``, or ``official`` for the released code with its quirks.
+        precision: Arithmetic of the encoder: ``fp32``, or ``fp16`` / ``bf16`` by autocast.
+    """
+
+    encoder: str = "embedded:micro-clip"
+    k: int = 4
+    seed: int = 0
+    prompts: str = "auto"
+    sentences: Literal["defects", "generic"] = "defects"
+    templates: tuple[str, ...] | None = None
+    center_text: bool = True
+    attention: Literal["vv", "qk"] = "vv"
+    layers: int = 4
+    augment: tuple[str, ...] = ()
+    image_size: int | None = None
+    compat: Literal["paper", "official"] = "paper"
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.k < 0:
+            problems.append(f"k: {self.k} is negative; 0 scores by the text alone")
+        if self.layers < 1:
+            problems.append(f"layers: {self.layers}; at least 1 is needed")
+        problems += [
+            f"augment: {name!r} is none of {', '.join(AUGMENTATIONS)}"
+            for name in self.augment
+            if name not in AUGMENTATIONS
+        ]
+        problems += [
+            f"templates: {template!r} needs one {{}}, where the sentence goes"
+            for template in self.templates or ()
+            if template.count("{}") != 1
+        ]
+        if self.compat == "official" and self.precision != "fp32":
+            problems.append(f"precision: {self.precision}; compat: official computes in fp32")
+        if problems:
+            raise UserError("\n".join(problems))

@@ -1,0 +1,1 @@
+"""The embedded micro CLIP: a small open_clip model trained on pictures with texts and masks."""
