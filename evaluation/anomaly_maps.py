@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from millsight.platform import storage
 from millsight.platform.artifacts import Artifact
 
 KIND = "maps"
 SCHEMA_VERSION = 1
+ROWS_AT_ONCE = 1024
 FILE = "maps.parquet"
 
 SCHEMA = pa.schema(
@@ -83,13 +85,20 @@ def to_table(maps: Sequence[AnomalyMap]) -> pa.Table:
 
 def from_table(table: pa.Table) -> Iterator[AnomalyMap]:
     """Unpack rows of ``SCHEMA``, one at a time."""
-    for batch in table.to_batches():
-        for row in batch.to_pylist():
-            shape = (row.pop("grid_height"), row.pop("grid_width"))
-            grid = np.frombuffer(row.pop("grid"), dtype="<f2").reshape(shape)
-            yield AnomalyMap(**row, grid=grid)
+    for batch in table.to_batches(ROWS_AT_ONCE):
+        yield from _unpack(batch)
 
 
 def read_maps(artifact: Artifact) -> Iterator[AnomalyMap]:
-    """Read the maps of a ``maps`` artifact in catalog order."""
-    return from_table(storage.read_table(artifact.file(FILE)))
+    """Read the maps of a ``maps`` artifact in catalog order, ``ROWS_AT_ONCE`` at a time."""
+    fs, path = storage.filesystem(artifact.file(FILE))
+    with fs.open(path, "rb") as file:
+        for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE):
+            yield from _unpack(batch)
+
+
+def _unpack(batch: pa.RecordBatch) -> Iterator[AnomalyMap]:
+    for row in batch.to_pylist():
+        shape = (row.pop("grid_height"), row.pop("grid_width"))
+        grid = np.frombuffer(row.pop("grid"), dtype="<f2").reshape(shape)
+        yield AnomalyMap(**row, grid=grid)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 from millsight.platform.commands import Outcome, OutputConfig
 from millsight.platform.tracking import RunInfo, TrackingConfig, track
-
-if TYPE_CHECKING:
-    pass
 
 KIND = "evaluation"
 SCHEMA_VERSION = 1
@@ -39,7 +36,8 @@ class EvaluateConfig(OutputConfig):
 def evaluate(config: EvaluateConfig) -> Outcome:
     """Judge anomaly maps against labels and masks: metrics with intervals, and an HTML report."""
     from millsight.evaluation import map_report
-    from millsight.platform.artifacts import Recipe, drafting, find_artifact
+    from millsight.platform.artifacts import drafting, find_artifact
+    from millsight.platform.fingerprints import Recipe
 
     sources = map_report.open_sources(config.maps, config.data, config.layout, config.boxes)
     recipe = Recipe(KIND, SCHEMA_VERSION, {"resamples": config.resamples}, sources.inputs())
@@ -58,7 +56,7 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     return Outcome(artifact=artifact)
 
 
-def _print(rows: list[dict[str, object]]) -> None:
+def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -74,10 +72,8 @@ def _print(rows: list[dict[str, object]]) -> None:
     Console().print(table)
 
 
-def _cell(estimate: object) -> str:
-    value = estimate["value"] if isinstance(estimate, dict) else None
+def _cell(estimate: dict[str, Any]) -> str:
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
     if value is None:
         return "-"
-    assert isinstance(estimate, dict)  # noqa: S101
-    low, high = estimate["low"], estimate["high"]
     return f"{value:.3f}" if low is None else f"{value:.3f}\n{low:.2f}-{high:.2f}"

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,12 @@ from millsight.evaluation.metrics import BootstrapConfig, MapEvaluation, evaluat
 from millsight.evaluation.metrics.results import METRICS
 from millsight.evaluation.reports import ReportContent, ReportPicture, write_report
 from millsight.platform import storage
-from millsight.platform.artifacts import Artifact, Draft, Input, open_artifact
+from millsight.platform.artifacts import Artifact, Draft, open_artifact
 from millsight.platform.catalog.catalog import Catalog, load_data
 from millsight.platform.catalog.pictures import PictureError, open_mask, open_picture
 from millsight.platform.catalog.sample import Sample
 from millsight.platform.errors import UserError
+from millsight.platform.fingerprints import Input
 from millsight.platform.runs import read_quarantine
 
 REPORT_FILE = "report.html"
@@ -57,13 +57,17 @@ def open_sources(maps: str, data: str | None, layout: str, boxes: str | None) ->
     """Open the artifacts and join maps with samples by content id.
 
     Raises:
-        UserError: If an artifact is missing, or ``data`` lacks pictures that have maps.
+        UserError: If an artifact is missing or empty, or ``data`` lacks pictures that have maps.
     """
     artifact = open_artifact(maps, kind=KIND)
     address = data or str(artifact.manifest["inputs"]["data"]["uri"])
     catalog = load_data(address, layout)
     known = {sample.id: sample for sample in catalog.samples}
+    # Files of equal bytes share an id and may be labelled apart: the address decides where it can.
+    placed = {(sample.id, sample.uri): sample for sample in catalog.samples}
     found = list(read_maps(artifact))
+    if not found:
+        raise UserError(f"--maps {maps} holds no map: all its pictures were quarantined.")
     missing = [item.uri for item in found if item.sample_id not in known]
     if missing:
         raise UserError(
@@ -71,7 +75,10 @@ def open_sources(maps: str, data: str | None, layout: str, boxes: str | None) ->
             f"{missing[0]}. Name the folder or catalog that the maps were extracted from."
         )
     drawn = None if boxes is None else open_artifact(boxes, kind="pseudo_boxes")
-    return Sources(artifact, catalog, drawn, [(item, known[item.sample_id]) for item in found])
+    pairs = [
+        (item, placed.get((item.sample_id, item.uri), known[item.sample_id])) for item in found
+    ]
+    return Sources(artifact, catalog, drawn, pairs)
 
 
 def judge(sources: Sources, resamples: int) -> MapEvaluation:
@@ -106,7 +113,7 @@ def write(draft: Draft, sources: Sources, evaluation: MapEvaluation) -> None:
         evaluation=evaluation if evaluation.mean.n_pictures else None,
         quarantined=[(item.uri, item.reason) for item in read_quarantine(sources.maps)],
     )
-    write_report(Path(draft.file(REPORT_FILE)), content)
+    write_report(draft.file(REPORT_FILE), content)
 
 
 def read_rows(artifact: Artifact) -> list[dict[str, Any]]:

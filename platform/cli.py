@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import json
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -29,8 +31,8 @@ Command = Callable[..., Outcome]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0: done. 1: done, but something was set aside or failed, as the summary says. 2: the user can
-    mend it, no traceback. 130: interrupted.
+    0: done. 1: something failed, as the summary says. 2: the user can mend it, no traceback.
+    3: done, but pictures were set aside. 130: interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -92,14 +94,21 @@ def _run(name: str, words: list[str]) -> int:
     if "--" in words:
         cut = words.index("--")
         words, passed_on = words[:cut], words[cut + 1 :]
-        words += [f"--command={passed_on!r}"]
+        if "command" not in config.leaf_fields(config_class):
+            raise UserError("unexpected `--`: only `millsight submit` passes words on.")
+        words += [f"--command={json.dumps(passed_on, ensure_ascii=False)}"]
     prog = f"millsight {name.replace('.', ' ')}"
-    parser = config.build_parser(config_class, prog=prog, description=inspect.getdoc(command) or "")
+    parser = config.build_parser(config_class, prog=prog, description=_description(command))
     words = _name_positionals(words, config_class)
     try:
         return command(config.parse(parser, config_class, words)).exit_code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
+
+
+def _description(command: Command) -> str:
+    """Return what a command's docstring says to its user, not to its caller."""
+    return re.split(r"\n\s*(?:Args|Returns|Raises):\n", inspect.getdoc(command) or "")[0]
 
 
 def _name_positionals(words: list[str], config_class: type) -> list[str]:
@@ -117,7 +126,8 @@ def _explain(
 ) -> int:
     group = {key: entry for key, entry in entries.items() if key.startswith(f"{name}.")}
     if name and not group:
-        raise UserError(f"no such command: {' '.join(words)!r}.{_did_you_mean(name, entries)}")
+        shown = name.replace(".", " ")
+        raise UserError(f"no such command: {shown!r}.{_did_you_mean(name, entries)}")
     from rich.console import Console
     from rich.table import Table
 
@@ -133,7 +143,9 @@ def _explain(
 
 
 def _did_you_mean(name: str, entries: typing.Iterable[str]) -> str:
-    close = get_close_matches(name, list(entries), n=1)
+    words = name.split(".")
+    leading = (".".join(words[:count]) for count in (3, 2, 1))
+    close = [match for part in leading for match in get_close_matches(part, list(entries), n=1)]
     hint = f" Did you mean `millsight {close[0].replace('.', ' ')}`?" if close else ""
     return f"{hint} `millsight --help` lists the commands."
 

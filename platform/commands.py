@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from millsight.platform.artifacts import Artifact, Recipe
+from millsight.platform.artifacts import Artifact
+from millsight.platform.fingerprints import Recipe
+
+EXIT_FAILED = 1
+EXIT_QUARANTINED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +16,8 @@ class Outcome:
     """How a command ended.
 
     Attributes:
-        exit_code: 0 done; 1 done, but something was set aside or failed, and the output says what.
+        exit_code: 0 done; ``EXIT_FAILED`` not done, or a check failed; ``EXIT_QUARANTINED`` done,
+            but pictures were set aside. The output says which and why.
         artifact: What it made or found made already, for the next step of a recipe.
     """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,16 +39,17 @@ def parse(parser: jsonargparse.ArgumentParser, config_class: type, argv: Sequenc
         UserError: With every problem of all files and flags at once: the dotted path, what is
             wrong and the nearest valid key.
     """
-    problems = find_problems(config_class, argv)
+    words = _join_lists(argv, leaf_fields(config_class))
+    problems = find_problems(config_class, words)
     if problems:
         raise UserError("\n".join(problems))
     try:
-        namespace = parser.parse_args(list(argv))
+        namespace = parser.parse_args(words)
     except jsonargparse.ArgumentError as error:
         raise UserError(str(error)) from None
     values = namespace.as_dict()
     values.pop("config", None)
-    return TypeAdapter(config_class).validate_python(values)
+    return _build(config_class, values)
 
 
 def find_problems(config_class: type, argv: Sequence[str]) -> list[str]:
@@ -60,8 +63,7 @@ def find_problems(config_class: type, argv: Sequence[str]) -> list[str]:
             problems += wrong
             given |= {name: (f"{text}: {name}", value) for name, value in loaded.items()}
         elif key not in RESERVED:
-            value = UNSET if text is None else _from_text(text, fields.get(key, (str, None))[0])
-            given[key] = (f"--{key}", value)
+            given |= _from_flag(key, text, fields)
     problems += _check(fields, given)
     if not any(word in ("--help", "-h", "--print_config") for word in argv):
         problems += [f"--{key}: required" for key in _missing(fields, given)]
@@ -73,7 +75,14 @@ def problems_of(config_class: type, settings: Mapping[str, Any], shown: str) -> 
     fields = leaf_fields(config_class)
     given = {key: (f"{shown}{key}", value) for key, value in settings.items()}
     missing = [f"{shown}{key}: required" for key in _missing(fields, given)]
-    return _check(fields, given) + missing
+    problems = _check(fields, given) + missing
+    if problems:
+        return problems
+    try:
+        _build(config_class, _nest(settings))
+    except UserError as error:
+        return [f"{shown}{line}" for line in str(error).splitlines()]
+    return []
 
 
 def from_mapping(config_class: type, settings: Mapping[str, Any], shown: str) -> Any:
@@ -85,6 +94,28 @@ def from_mapping(config_class: type, settings: Mapping[str, Any], shown: str) ->
     problems = problems_of(config_class, settings, f"{shown}.")
     if problems:
         raise UserError("\n".join(problems))
+    return _build(config_class, _nest(settings))
+
+
+def from_text(text: str, kind: Any) -> Any:
+    """Read a flag's value, or an override's, as YAML; what may be a string is left as it is."""
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    if kind is str or (is_union and str in typing.get_args(kind)):
+        return None if is_union and text == "null" else text
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if not _is_list(kind) or isinstance(value, list):
+        return value
+    return [text if typing.get_args(kind)[0] is str else value]
+
+
+def _build(config_class: type, values: Mapping[str, Any]) -> Any:
+    return TypeAdapter(config_class).validate_python(values)
+
+
+def _nest(settings: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for key, value in settings.items():
         *parents, leaf = key.split(".")
@@ -92,7 +123,7 @@ def from_mapping(config_class: type, settings: Mapping[str, Any], shown: str) ->
         for parent in parents:
             place = place.setdefault(parent, {})
         place[leaf] = value
-    return TypeAdapter(config_class).validate_python(nested)
+    return nested
 
 
 def _check(
@@ -101,7 +132,7 @@ def _check(
     problems: list[str] = []
     for key, (shown, value) in given.items():
         if key not in fields:
-            problems.append(f"{shown}: no such setting{_nearest(key, fields)}")
+            problems.append(f"{shown}: {unknown('setting', key, fields)}")
         elif value is not UNSET:
             problems += _type_problems(shown, fields[key][0], value)
     return problems
@@ -144,15 +175,39 @@ def _flags(argv: Sequence[str]) -> list[tuple[str, str | None]]:
     return pairs
 
 
-def _from_text(text: str, kind: Any) -> Any:
-    if kind is str:
-        return text
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    accepts_list = typing.get_origin(kind) in (list, tuple)
-    return [value] if accepts_list and not isinstance(value, list) else value
+def _join_lists(argv: Sequence[str], fields: Mapping[str, tuple[Any, bool]]) -> list[str]:
+    """Give the values of a repeated list flag as one: ``--set a.k=1 --set b.k=2``."""
+    words: list[str] = []
+    lists: dict[str, list[Any]] = {}
+    pending = list(argv)
+    while pending:
+        word = pending.pop(0)
+        key, sign, text = word.removeprefix("--").partition("=")
+        kind = fields[key][0] if word.startswith("--") and key in fields else None
+        follows = bool(pending) and not pending[0].startswith("--")
+        if not _is_list(kind) or not (sign or follows):
+            words.append(word)
+            continue
+        lists.setdefault(key, []).extend(from_text(text if sign else pending.pop(0), kind))
+    return words + [f"--{key}={json.dumps(values)}" for key, values in lists.items()]
+
+
+def _is_list(kind: Any) -> bool:
+    return typing.get_origin(kind) in (list, tuple)
+
+
+def _from_flag(
+    key: str, text: str | None, fields: Mapping[str, tuple[Any, bool]]
+) -> dict[str, tuple[str, Any]]:
+    """Give a flag's value by key; ``--kead '{k: 2}'`` sets a whole group of keys."""
+    if text is None:
+        return {key: (f"--{key}", UNSET)}
+    if key in fields or not any(name.startswith(f"{key}.") for name in fields):
+        kind = fields[key][0] if key in fields else str
+        return {key: (f"--{key}", from_text(text, kind))}
+    group = from_text(text, dict)
+    named = flatten(group, f"{key}.") if isinstance(group, Mapping) else {}
+    return {name: (f"--{name}", value) for name, value in named.items()}
 
 
 def _type_problems(shown: str, kind: Any, value: Any) -> list[str]:
@@ -185,9 +240,13 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _nearest(key: str, known: Mapping[str, Any]) -> str:
+def unknown(what: str, key: str, known: Mapping[str, Any]) -> str:
+    """Say that there is no such key, and which comes nearest."""
+    members = [name for name in known if name.startswith(f"{key}.")]
+    if members:
+        return f"is a group; set one of {', '.join(members)}"
     by_leaf = {name.rsplit(".", 1)[-1]: name for name in known}
     close = difflib.get_close_matches(key, known, n=1) or [
         by_leaf[leaf] for leaf in difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1)
     ]
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"no such {what}{f'; did you mean {close[0]}?' if close else ''}"

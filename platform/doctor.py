@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from millsight.platform.checks import Check, check_machine
 from millsight.platform.commands import Outcome
@@ -65,7 +66,7 @@ def _check_nodes(address: str, directory: str) -> dict[str, list[Check]]:
     with connected(address):
         remote = ray.remote(num_cpus=0)(_check_node)
         asked = {}
-        for node in ray.nodes():
+        for node in ray.nodes():  # type: ignore[no-untyped-call]
             if node["Alive"]:
                 here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                 call = remote.options(scheduling_strategy=here).remote(directory)
@@ -79,7 +80,7 @@ def _check_node(directory: str) -> tuple[list[Check], float]:
     return check_machine(directory), time.time()
 
 
-def _answer(call: object) -> list[Check]:
+def _answer(call: Any) -> list[Check]:
     """Wait for one node; its clock is compared with this one's at the moment it answers."""
     import time
 
@@ -111,6 +112,6 @@ def _print(nodes: Mapping[str, Sequence[Check]]) -> None:
             console.print(f"{number:3}  {status}  {check.name}: {escape(check.detail)}")
             if check.remedy:
                 console.print(f"           -> {escape(check.remedy)}")
-    statuses = [check.status for checks in nodes.values() for check in checks]
+    statuses: list[str] = [check.status for checks in nodes.values() for check in checks]
     counts = ", ".join(f"{statuses.count(status)} {status}" for status in colours)
     console.print(f"{len(nodes)} machine{'s' if len(nodes) != 1 else ''}: {counts}")

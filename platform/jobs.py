@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from millsight.platform.artifacts import digest
 from millsight.platform.commands import Outcome
 from millsight.platform.errors import UserError
+from millsight.platform.fingerprints import digest
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -174,7 +174,7 @@ def fingerprint(command: list[str], working_dir: Path | None) -> str:
         from ray._private.runtime_env.packaging import get_uri_for_directory
 
         if not working_dir.is_dir():
-            raise UserError(f"--working-dir {working_dir} is not a directory.")
+            raise UserError(f"--working_dir {working_dir} is not a directory.")
         files = get_uri_for_directory(str(working_dir), include_gitignore=True, excludes=EXCLUDES)
     return digest({"command": command, "files": files})[:12]
 
@@ -186,7 +186,7 @@ def _submit_once(client: JobSubmissionClient, config: SubmitConfig) -> str:
     while job in known:
         state = known[job]
         if state in {"PENDING", "RUNNING"} or (state == "SUCCEEDED" and not config.again):
-            hint = "; --again runs it anew" if state == "SUCCEEDED" else ""
+            hint = "; --again true runs it anew" if state == "SUCCEEDED" else ""
             print(f"{job}: the same command on the same files is {state} already{hint}")
             return job
         number += 1
@@ -207,7 +207,7 @@ def _follow(client: JobSubmissionClient, job: str) -> int:
             time.sleep(1)
     except KeyboardInterrupt:
         print(
-            f"\n{job} goes on; `millsight jobs logs --follow {job}` takes up its log again, "
+            f"\n{job} goes on; `millsight jobs logs {job} --follow true` takes up its log again, "
             f"`millsight jobs stop {job}` stops it",
             file=sys.stderr,
         )
@@ -266,13 +266,13 @@ def _explained(address: str | None) -> Iterator[None]:
         text = str(error)
         if isinstance(error, _authentication_error()):
             raise UserError(
-                f"{_resolve(address)} wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH="
-                f"FILE, or RAY_AUTH_TOKEN. Ray says: {text.splitlines()[0]}"
+                f"{_resolve(address)} wants a token: set RAY_AUTH_MODE=token and "
+                f"RAY_AUTH_TOKEN_PATH=FILE, or RAY_AUTH_TOKEN. Ray says: {text.splitlines()[0]}"
             ) from error
-        if "exceeds" in text and "size" in text.lower():
+        if "413" in text or ("exceeds" in text and "size" in text):
             raise UserError(
-                "--working-dir is over Ray's 100 MiB: name a smaller directory, list its large files "
-                f"in .gitignore, and give data by a path that the cluster sees. Ray says: {text}"
+                "--working_dir is over Ray's 100 MiB: name a smaller directory, list its large "
+                f"files in .gitignore, and give data by a path that the cluster sees. Ray: {text}"
             ) from error
         raise
 

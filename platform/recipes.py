@@ -21,9 +21,8 @@ is done, so that a recipe that was cut off goes on where it stopped.
 
 from __future__ import annotations
 
-import importlib.resources
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,15 @@ import yaml
 
 from millsight.platform import cli, config
 from millsight.platform.artifacts import Artifact
-from millsight.platform.commands import Outcome
+from millsight.platform.commands import EXIT_FAILED, Outcome
 from millsight.platform.errors import UserError
 
+# Beside this room in a checkout and in an installed millsight alike; importlib.resources cannot
+# read a namespace package of an editable install.
+PACKAGED = Path(__file__).parents[1] / "recipes"
 REFERENCE = re.compile(r"\$\{([\w-]+)\}")
+RECIPE_KEYS = dict.fromkeys(("name", "description", "steps"))
+STEP_KEYS = dict.fromkeys(("command", "with"))
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,10 @@ class DemoConfig:
 
 
 def run(config: RunConfig) -> Outcome:
-    """Run a recipe: its steps in order, finished ones skipped."""
+    """Run a recipe: its steps in order, finished ones skipped; a step that fails ends it."""
     outcomes = run_pipeline(read_recipe(config.recipe, config.set, config.workspace))
-    return Outcome(max(item.exit_code for item in outcomes.values()), last_artifact(outcomes))
+    codes = {item.exit_code for item in outcomes.values()}
+    return Outcome(EXIT_FAILED if EXIT_FAILED in codes else max(codes), last_artifact(outcomes))
 
 
 def demo(config: DemoConfig) -> Outcome:
@@ -104,7 +109,7 @@ def demo(config: DemoConfig) -> Outcome:
 
 
 def read_recipe(
-    source: str, overrides: list[str] | None = None, workspace: str | None = None
+    source: str, overrides: Sequence[str] = (), workspace: str | None = None
 ) -> Pipeline:
     """Read and check a recipe.
 
@@ -115,21 +120,21 @@ def read_recipe(
     steps = document.get("steps")
     if not isinstance(steps, Mapping) or not steps:
         raise UserError(f"{shown}: needs `steps`, a mapping of step names to commands.")
-    settings = {name: _settings(step) for name, step in steps.items()}
-    problems = _override(settings, overrides or [])
-    parsed: list[Step] = []
-    for name, step in steps.items():
-        command = str(step.get("command", "")) if isinstance(step, Mapping) else ""
-        problems += _check_step(f"{shown}: steps.{name}", command, settings[name], parsed)
-        parsed.append(Step(name, command, settings[name]))
+    problems = _check_keys(shown, document, RECIPE_KEYS)
+    parsed = {str(name): _parse_step(str(name), step) for name, step in steps.items()}
+    problems += _override(parsed, overrides)
+    names = list(parsed)
+    for number, (name, step) in enumerate(zip(names, steps.values(), strict=True)):
+        problems += _check_keys(f"{shown}: steps.{name}", step, STEP_KEYS)
+        problems += _check_step(f"{shown}: steps.{name}", parsed[name], names[:number])
     if problems:
         raise UserError("\n".join(problems))
-    name = str(document.get("name", Path(source).stem))
-    return Pipeline(name, tuple(_with_defaults(step, name, workspace) for step in parsed))
+    title = str(document.get("name", Path(source).stem))
+    return Pipeline(title, tuple(_complete(step, title, workspace) for step in parsed.values()))
 
 
 def run_pipeline(pipeline: Pipeline) -> dict[str, Outcome]:
-    """Run the steps in order and return their outcomes by name."""
+    """Run the steps in order, up to the first that fails, and return their outcomes by name."""
     from rich.console import Console
 
     console = Console()
@@ -140,6 +145,8 @@ def run_pipeline(pipeline: Pipeline) -> dict[str, Outcome]:
         settings = {key: _resolve(value, artifacts) for key, value in step.settings.items()}
         command, config_class = cli.load_command(step.command)
         outcomes[step.name] = command(config.from_mapping(config_class, settings, step.name))
+        if outcomes[step.name].exit_code == EXIT_FAILED:
+            break
     return outcomes
 
 
@@ -150,15 +157,14 @@ def last_artifact(outcomes: Mapping[str, Outcome]) -> Artifact | None:
 
 
 def _load(source: str) -> tuple[Mapping[str, Any], str]:
-    packaged = importlib.resources.files("millsight.recipes")
     if Path(source).suffix in (".yaml", ".yml"):
         if not Path(source).is_file():
             raise UserError(f"no such recipe file: {source}")
         text, shown = Path(source).read_text(encoding="utf-8"), source
-    elif (packaged / f"{source}.yaml").is_file():
-        text, shown = (packaged / f"{source}.yaml").read_text(encoding="utf-8"), f"{source}.yaml"
+    elif (PACKAGED / f"{source}.yaml").is_file():
+        text, shown = (PACKAGED / f"{source}.yaml").read_text(encoding="utf-8"), f"{source}.yaml"
     else:
-        known = sorted(p.name.removesuffix(".yaml") for p in packaged.iterdir() if "yaml" in p.name)
+        known = sorted(file.stem for file in PACKAGED.glob("*.yaml"))
         raise UserError(f"no recipe called {source!r}; name a .yaml file or one of: {known}")
     try:
         document = yaml.safe_load(text)
@@ -169,50 +175,74 @@ def _load(source: str) -> tuple[Mapping[str, Any], str]:
     return document, shown
 
 
-def _settings(step: Any) -> dict[str, Any]:
-    given = step.get("with") if isinstance(step, Mapping) else None
-    return config.flatten(given) if isinstance(given, Mapping) else {}
+def _check_keys(shown: str, given: Any, known: Mapping[str, None]) -> list[str]:
+    if not isinstance(given, Mapping):
+        return [f"{shown}: must hold {', '.join(known)}"]
+    return [
+        f"{shown}.{key}: {config.unknown('key', str(key), known)}"
+        for key in given
+        if key not in known
+    ]
 
 
-def _override(settings: dict[str, dict[str, Any]], overrides: list[str]) -> list[str]:
+def _parse_step(name: str, step: Any) -> Step:
+    found = step if isinstance(step, Mapping) else {}
+    settings = found.get("with") or {}
+    # Anything but a mapping is kept under a key that no command has, and so reported.
+    flat = config.flatten(settings if isinstance(settings, Mapping) else {"with": settings})
+    return Step(name, str(found.get("command", "")), flat)
+
+
+def _override(steps: dict[str, Step], overrides: Sequence[str]) -> list[str]:
     problems = []
     for override in overrides:
         target, sign, text = override.partition("=")
-        step, _, key = target.partition(".")
-        if not sign or not key or step not in settings:
-            problems.append(f"--set {override}: must be STEP.KEY=VALUE, STEP one of {[*settings]}")
-        else:
-            settings[step][key] = yaml.safe_load(text)
+        name, _, key = target.partition(".")
+        if not sign or not key or name not in steps:
+            problems.append(f"--set {override}: must be STEP.KEY=VALUE, STEP one of {[*steps]}")
+            continue
+        step = steps[name]
+        kind = _fields(step).get(key, (str, False))[0]
+        value = {key: config.from_text(text, kind)}
+        steps[name] = Step(name, step.command, {**step.settings, **value})
     return problems
 
 
-def _check_step(
-    shown: str, command: str, settings: Mapping[str, Any], earlier: list[Step]
-) -> list[str]:
-    names = [step.name for step in earlier]
+def _fields(step: Step) -> dict[str, tuple[Any, bool]]:
+    """Return a step's possible settings; none where there is no such command."""
+    try:
+        return config.leaf_fields(cli.load_command(step.command)[1])
+    except UserError:
+        return {}
+
+
+def _check_step(shown: str, step: Step, earlier: Sequence[str]) -> list[str]:
     unknown = [
-        f"{shown}.with.{key}: ${{{name}}} is no earlier step ({names})"
-        for key, value in settings.items()
-        for name in REFERENCE.findall(value if isinstance(value, str) else "")
-        if name not in names
+        f"{shown}.with.{key}: ${{{name}}} is no earlier step ({list(earlier)})"
+        for key, value in step.settings.items()
+        for name in REFERENCE.findall(str(value))
+        if name not in earlier
     ]
     try:
-        _, config_class = cli.load_command(command)
+        _, config_class = cli.load_command(step.command)
     except UserError as error:
         return [f"{shown}.command: {error}", *unknown]
-    return config.problems_of(config_class, settings, f"{shown}.with.") + unknown
+    return config.problems_of(config_class, step.settings, f"{shown}.with.") + unknown
 
 
-def _with_defaults(step: Step, group: str, workspace: str | None) -> Step:
+def _complete(step: Step, group: str, workspace: str | None) -> Step:
     """Give a step the recipe's tracker group and workspace where its command knows them."""
-    _, config_class = cli.load_command(step.command)
-    known = config.leaf_fields(config_class)
-    defaults = {"tracking.group": group} | ({"workspace": workspace} if workspace else {})
-    common = {key: value for key, value in defaults.items() if key in known}
-    return Step(step.name, step.command, common | dict(step.settings))
+    settings: dict[str, Any] = {"tracking.group": group, **step.settings}
+    if workspace:
+        settings["workspace"] = workspace
+        settings.setdefault("tracking.directory", f"{workspace}/tracking")
+    known = _fields(step)
+    return Step(step.name, step.command, {k: v for k, v in settings.items() if k in known})
 
 
 def _resolve(value: Any, artifacts: Mapping[str, Artifact | None]) -> Any:
+    if isinstance(value, list):
+        return [_resolve(item, artifacts) for item in value]
     if not isinstance(value, str):
         return value
 

@@ -8,20 +8,27 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from millsight.platform import storage
-from millsight.platform.artifacts import Artifact, Draft, Recipe, drafting, find_artifact
+from millsight.platform.artifacts import Artifact, Draft, drafting, find_artifact
 from millsight.platform.catalog.sample import Quarantined, Sample
-from millsight.platform.commands import Outcome
+from millsight.platform.commands import EXIT_FAILED, EXIT_QUARANTINED, Outcome
 from millsight.platform.executors import ExecutionConfig
 from millsight.platform.executors.executor import ExecutionReport
+from millsight.platform.fingerprints import Recipe
 from millsight.platform.shards import Shard, ShardStore, make_shards
 from millsight.platform.stages import Stage, StageOutput
 from millsight.platform.tracking import RunInfo, TrackingConfig, track
 
 QUARANTINE_FILE = "quarantine.json"
-EXIT_FAILED = 1
-EXIT_QUARANTINED = 3
 
 Finish = Callable[[StageOutput, Draft], Mapping[str, Any]]
+
+
+class _GivenUpError(Exception):
+    """Shards failed for good; ends the block that tracks the run as failed."""
+
+    def __init__(self, report: ExecutionReport) -> None:
+        super().__init__()
+        self.report = report
 
 
 @dataclass
@@ -42,13 +49,14 @@ class StageRun:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     quarantined: Sequence[Quarantined] = ()
 
-    def finished(self) -> Artifact | None:
-        """Return the artifact if it is there already.
+    def finished(self) -> Outcome | None:
+        """Return what ``run`` returned when it made the artifact, if that is there already.
 
         Raises:
             RefusedError: If the directory holds something else.
         """
-        return find_artifact(self.path, self.recipe)
+        artifact = find_artifact(self.path, self.recipe)
+        return None if artifact is None else _outcome(artifact)
 
     def run(self, stage: Stage, samples: Sequence[Sample], finish: Finish) -> Outcome:
         """Compute what has not landed, merge, and commit the artifact.
@@ -62,6 +70,13 @@ class StageRun:
             Exit code 0; ``EXIT_QUARANTINED`` when pictures were set aside; ``EXIT_FAILED``, without
             an artifact, when shards were given up.
         """
+        try:
+            return _outcome(self._run(stage, samples, finish))
+        except _GivenUpError as error:
+            _print_failed(error.report, f"{self.path.rstrip('/')}.partial")
+            return Outcome(EXIT_FAILED)
+
+    def _run(self, stage: Stage, samples: Sequence[Sample], finish: Finish) -> Artifact:
         shards = make_shards(samples, self.execution.shard_size)
         info = RunInfo(self.recipe.kind, self.recipe.fingerprint, dict(self.recipe.config))
         executor = self.execution.build()
@@ -77,32 +92,17 @@ class StageRun:
             report = executor.run(stage, shards, store, on_landed)
             tracker.summary(_report_metrics(report))
             if report.failed:
-                return self._give_up(draft, report)
-            merged = store.merge(shards)
-            metrics = self._commit(draft, merged, finish)
+                raise _GivenUpError(report)
+            metrics = self._write(draft, store.merge(shards), finish)
             tracker.summary(metrics)
-            artifact = draft.commit(metrics)
-        return Outcome(EXIT_QUARANTINED if metrics["quarantined"] else 0, artifact)
+            return draft.commit(metrics)
 
-    def _commit(self, draft: Draft, merged: StageOutput, finish: Finish) -> dict[str, Any]:
+    def _write(self, draft: Draft, merged: StageOutput, finish: Finish) -> dict[str, Any]:
         quarantined = [asdict(item) for item in (*self.quarantined, *merged.quarantined)]
         text = json.dumps(quarantined, indent=2) + "\n"
         storage.write_bytes(draft.file(QUARANTINE_FILE), text.encode())
         metrics = dict(finish(merged, draft))
         return {"pictures": merged.rows.num_rows, "quarantined": len(quarantined)} | metrics
-
-    def _give_up(self, draft: Draft, report: ExecutionReport) -> Outcome:
-        from rich.console import Console
-
-        console = Console(stderr=True)
-        console.print(f"[bold red]{len(report.failed)} shards failed[/] after 3 attempts each:")
-        for failed in report.failed:
-            console.print(f"  {failed.shard_id}: {failed.error.strip().splitlines()[-1]}")
-        console.print(
-            f"Full errors are in {draft.path}/failed; what has landed is kept. Mend the cause and "
-            "run the same command again."
-        )
-        return Outcome(EXIT_FAILED)
 
 
 def read_quarantine(artifact: Artifact) -> list[Quarantined]:
@@ -120,3 +120,22 @@ def _report_metrics(report: ExecutionReport) -> dict[str, float]:
         "setup_seconds": report.setup_seconds,
         "process_seconds": report.process_seconds,
     }
+
+
+def _outcome(artifact: Artifact) -> Outcome:
+    quarantined = artifact.manifest["metrics"]["quarantined"]
+    return Outcome(EXIT_QUARANTINED if quarantined else 0, artifact)
+
+
+def _print_failed(report: ExecutionReport, partial: str) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, markup=False, soft_wrap=True)
+    console.print(f"{len(report.failed)} shards failed:", style="bold red")
+    for failed in report.failed:
+        last = failed.error.strip().splitlines()[-1]
+        console.print(f"  {failed.shard_id} after {failed.attempts} attempts: {last}")
+    console.print(
+        f"Full errors are in {partial}/failed; what has landed is kept. Mend the cause "
+        "and run the same command again."
+    )

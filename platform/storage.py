@@ -72,7 +72,8 @@ def write_bytes(url: str | Path, data: bytes) -> None:
 def write_table(url: str | Path, table: pa.Table) -> None:
     """Write a Parquet file atomically; equal tables give equal bytes."""
     with writing(url) as file:
-        pq.write_table(table, file, compression="zstd")
+        # Chunks would show in the pages, and so would the size of the shards that were merged.
+        pq.write_table(table.combine_chunks(), file, compression="zstd")
 
 
 def read_table(url: str | Path) -> pa.Table:

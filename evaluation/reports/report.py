@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from millsight.evaluation.reports.overlay import ColorScale, Overlay, color_bar,
 from millsight.evaluation.reports.record import ReportContent, ReportLimits, ReportPicture
 from millsight.evaluation.reports.score_plot import HEIGHT, WIDTH, ScorePlot, plot_scores
 from millsight.evaluation.reports.selection import Section, choose_sections
+from millsight.platform import storage
 
 COLUMNS = {
     "image_auroc": "Image AUROC",
@@ -50,38 +49,22 @@ class _Card:
 
 def write_report(
     path: Path | str, content: ReportContent, limits: ReportLimits | None = None
-) -> Path:
+) -> None:
     """Write a report to one HTML file that needs nothing else.
 
     The file appears complete or not at all; a report already there is replaced.
 
     Args:
-        path: Where to; folders are made.
+        path: Where to, local or any fsspec address; folders are made.
         content: What to say.
         limits: How much of it to show.
-
-    Returns:
-        The path written.
 
     Raises:
         OSError: If the file cannot be written.
     """
-    target = Path(path)
     # File names may hold bytes that are no UTF-8; they are shown escaped.
     page = render_report(content, limits or ReportLimits()).encode("utf-8", "backslashreplace")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(page)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink()
-        raise
-    return target
+    storage.write_bytes(path, page)
 
 
 def render_report(content: ReportContent, limits: ReportLimits) -> str:

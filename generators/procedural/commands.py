@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from millsight.platform.artifacts import Recipe, drafting, find_artifact
+from millsight.platform.artifacts import drafting, find_artifact
 from millsight.platform.commands import Outcome, OutputConfig
+from millsight.platform.fingerprints import Recipe
 
 KIND = "procedural"
 SCHEMA_VERSION = 1

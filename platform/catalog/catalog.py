@@ -22,6 +22,7 @@ from millsight.platform.catalog.layouts.tree import Record, Tree
 from millsight.platform.catalog.pictures import PictureError, probe_picture, read_picture_bytes
 from millsight.platform.catalog.sample import SCHEMA, SCHEMA_VERSION, Quarantined, Sample
 from millsight.platform.errors import UserError
+from millsight.platform.fingerprints import Input
 
 KIND = "catalog"
 FILE = "catalog.parquet"
@@ -65,9 +66,9 @@ class Catalog:
             hashed.update(json.dumps(row).encode() + b"\n")
         return hashed.hexdigest()
 
-    def as_input(self) -> artifacts.Input:
+    def as_input(self) -> Input:
         """Name this catalog as the input of an artifact."""
-        return artifacts.Input(self.fingerprint, self.uri)
+        return Input(self.fingerprint, self.uri)
 
     def where(
         self,
@@ -215,6 +216,8 @@ def load_data(
 ) -> Catalog:
     """Open whatever a ``--data`` flag names: a catalog artifact, its Parquet file, or a folder.
 
+    A folder may be an artifact that holds pictures, such as a generated set.
+
     Args:
         path: Address of any of them.
         layout: For folders only.
@@ -226,7 +229,7 @@ def load_data(
         UserError: If there is nothing there, or (unless ``empty``) not one usable picture.
     """
     url = str(path)
-    fs, local = storage.filesystem(f"{url.rstrip('/')}/{artifacts.MANIFEST}")
+    fs, local = storage.filesystem(f"{url.rstrip('/')}/{FILE}")
     if fs.exists(local):
         catalog = Catalog.read(artifacts.open_artifact(url, kind=KIND).file(FILE))
     elif url.endswith(".parquet"):

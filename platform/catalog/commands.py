@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from millsight.platform.artifacts import Artifact, Input, Recipe, drafting, find_artifact
-from millsight.platform.commands import Outcome, OutputConfig
+from millsight.platform.artifacts import Artifact, drafting, find_artifact
+from millsight.platform.commands import EXIT_QUARANTINED, Outcome, OutputConfig
+from millsight.platform.fingerprints import Input, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,8 +148,6 @@ def write_artifact(catalog: Catalog, to: OutputConfig, made_with: dict[str, Any]
 
 
 def _outcome(catalog: Catalog, artifact: Artifact) -> Outcome:
-    from millsight.platform.runs import EXIT_QUARANTINED
-
     return Outcome(EXIT_QUARANTINED if catalog.quarantined else 0, artifact)
 
 

@@ -85,7 +85,7 @@ class RayActorExecutor:
         unready = ray.put(stage)  # before weights() is called, which may fill the stage
         weights = ray.put(dict(stage.weights()))
         threads = max(1, int(self.cpus_per_worker))
-        options = {
+        options: dict[str, Any] = {
             "num_cpus": self.cpus_per_worker,
             "num_gpus": self.gpus_per_worker,
             "max_restarts": -1,
@@ -101,7 +101,7 @@ class RayActorExecutor:
         # Given to setup, not to the constructor: Ray cannot promise a restart of actors whose
         # constructor's arguments are objects.
         arguments = (unready, weights, store, device)
-        crew = _Crew(ray.remote(**options)(ShardWorker), arguments, count, ledger)
+        crew = _Crew(ray.remote(ShardWorker).options(**options), arguments, count, ledger)
         try:
             crew.work()
         finally:
@@ -164,8 +164,8 @@ class _Crew:
             self._warn_at = now + 10 * PATIENCE_SECONDS
             self._ledger.say(
                 f"{len(absent)} of {len(self._seats)} workers have no place yet; the run goes on "
-                f"with the others. {describe_resources()} Fewer --workers, --cpus-per-worker or "
-                "--gpus-per-worker would fit."
+                f"with the others. {describe_resources()} Fewer --execution.workers, "
+                "--execution.cpus_per_worker or --execution.gpus_per_worker would fit."
             )
 
     def _hand_out(self) -> None:

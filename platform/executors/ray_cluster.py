@@ -39,19 +39,23 @@ def connected(address: str | None) -> Iterator[None]:
 def _join(address: str) -> None:
     if address.startswith(("ray://", "http://", "https://")):
         raise UserError(
-            f"--address {address}: from outside a cluster, submit the command instead, for example "
-            "`millsight submit --address http://HOST:8265 -- COMMAND`."
+            f"execution.address {address}: from outside a cluster, submit the command instead, "
+            "for example `millsight submit --address http://HOST:8265 -- COMMAND`."
         )
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    own = {"include_dashboard": False} if address == "local" else {}
-    if own:
+    if address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
         raise UserError(
-            f"--address {address}: no Ray answers ({_first_line(error)}). Start one with "
-            "`ray start --head`, or use --address local. If it wants a token, set "
+            f"execution.address {address}: no Ray answers ({_first_line(error)}). Start one with "
+            "`ray start --head`, or set it to local. If it wants a token, set "
             "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH."
         ) from error
 
@@ -64,21 +68,26 @@ def count_workers(workers: int | None, cpus: float, gpus: float) -> int:
     """
     if workers is not None:
         return workers
-    total = ray.cluster_resources()
+    total = _resources()
     room = [total.get("CPU", 0) / cpus] if cpus else []
     room += [total.get("GPU", 0) / gpus] if gpus else []
     if room and min(room) < 1:
         raise UserError(
-            f"No worker of --cpus-per-worker {cpus:g} and --gpus-per-worker {gpus:g} fits. "
-            f"{describe_resources()} On a cluster that grows by itself, name --workers."
+            f"No worker of --execution.cpus_per_worker {cpus:g} and --execution.gpus_per_worker "
+            f"{gpus:g} fits. {describe_resources()} On a cluster that grows by itself, name "
+            "--execution.workers."
         )
     return int(min(room, default=1))
 
 
 def describe_resources() -> str:
     """Say in one sentence what the cluster has."""
-    total = ray.cluster_resources()
+    total = _resources()
     return f"The cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs."
+
+
+def _resources() -> dict[str, float]:
+    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -30,16 +30,19 @@ class TrackingConfig:
             (``WANDB_API_KEY`` or netrc) and ``MILLSIGHT_OFFLINE`` is not set, else offline.
         project: W&B project.
         entity: W&B user or team; default: the key's own.
+        group: What the run belongs to; in a recipe, the recipe's name by default.
         directory: Holds ``RUN_ID/run.jsonl`` for every run, and W&B's files in ``wandb/``.
     """
 
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     project: str = "millsight"
     entity: str | None = None
+    group: str | None = None
     directory: str = "millsight-runs/tracking"
 
     def open(self, run: RunInfo) -> Tracker:
         """Begin to track a run, or go on with it; call on rank 0 alone."""
+        run = replace(run, group=run.group or self.group)
         directory = Path(self.directory)
         jsonl = JsonlTracker(directory, run)
         mode = self.wandb_mode()

@@ -15,7 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from millsight.platform.artifacts import library_versions, to_json
+from millsight.platform.artifacts import library_versions
+from millsight.platform.fingerprints import to_json
 from millsight.platform.tracking import reader
 from millsight.platform.tracking.tracker import Picture, RunInfo, Scalar, Status
 

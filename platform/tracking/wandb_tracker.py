@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from millsight.platform.artifacts import to_json
+from millsight.platform.fingerprints import to_json
 from millsight.platform.tracking.tracker import Picture, RunInfo, Scalar, Status
 
 # What waits for W&B in memory at most; beyond it, calls are dropped and counted.

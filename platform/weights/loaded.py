@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from millsight.platform.artifacts import digest
+from millsight.platform.fingerprints import digest
 from millsight.platform.weights.files import as_state_dict
 
 if TYPE_CHECKING:

@@ -14,10 +14,15 @@ from millsight.platform.tracking import TrackingConfig
 from millsight.pretraining.kead.config import KeADConfig
 
 if TYPE_CHECKING:
-    from millsight.platform.artifacts import Artifact, Draft, Recipe
+    import numpy as np
+
+    from millsight.platform.artifacts import Draft
     from millsight.platform.catalog.catalog import Catalog
+    from millsight.platform.fingerprints import Recipe
     from millsight.platform.stages import StageOutput
     from millsight.pretraining.kead.kead import KeAD
+
+SHOWN = 20
 
 
 @dataclass(kw_only=True)
@@ -64,11 +69,11 @@ def extract(config: ExtractConfig) -> Outcome:
         recipe, config.path(recipe), config.execution, config.tracking, catalog.quarantined
     )
     if done := run.finished():
-        print(f"Extracted already: {done.path}")
-        return Outcome(artifact=done)
+        print("Extracted already.")
+        _print_summary(done)
+        return done
     outcome = run.run(KeADStage(kead, config.batch_size), wanted.samples, write_maps)
-    if outcome.artifact:
-        _print_summary(outcome.artifact)
+    _print_summary(outcome)
     return outcome
 
 
@@ -84,27 +89,57 @@ def _references(config: ExtractConfig, catalog: Catalog) -> Sequence[Sample]:
         replace(sample, category=category, label=GOOD, split=None)
         for category in categories
         for sample in found.samples
+        if not sample.defective
     ]
 
 
 def _learn(config: ExtractConfig, wanted: Catalog, candidates: Sequence[Sample]) -> KeAD:
-    from millsight.platform.catalog.pictures import open_picture
     from millsight.platform.executors.local import resolve_device
     from millsight.pretraining.kead.kead import KeAD
-    from millsight.pretraining.kead.references import choose_references
 
     categories = {sample.category for sample in wanted.samples}
     candidates = [sample for sample in candidates if sample.category in categories]
-    references = choose_references(candidates, config.kead)
+    references = _open_references(candidates, config)
     kead = KeAD.load(config.kead, resolve_device(config.execution.device))
     for category in sorted(categories):
-        kead.learn(category, [open_picture(s.uri) for s in references.get(category, [])])
+        kead.learn(category, references.get(category, []))
     return kead
+
+
+def _open_references(
+    candidates: Sequence[Sample], config: ExtractConfig
+) -> dict[str, list[np.ndarray]]:
+    """Draw and decode the normal pictures; where one is damaged, the draw is made without it."""
+    from millsight.pretraining.kead.references import choose_references
+
+    if config.kead.k and not any(sample.defective is False for sample in candidates):
+        raise UserError(
+            f"--data {config.data}: no picture is known to be good, and KeAD compares with "
+            f"{config.kead.k} good ones. Name a folder of them with --normals FOLDER, or score by "
+            "the text alone with --kead.k 0."
+        )
+    usable = list(candidates)
+    while True:
+        references = choose_references(usable, config.kead)
+        drawn = {sample.uri for samples in references.values() for sample in samples}
+        opened = {uri: picture for uri in drawn if (picture := _decode(uri)) is not None}
+        if len(opened) == len(drawn):
+            return {name: [opened[s.uri] for s in found] for name, found in references.items()}
+        usable = [sample for sample in usable if sample.uri not in drawn - opened.keys()]
+
+
+def _decode(uri: str) -> np.ndarray | None:
+    from millsight.platform.catalog.pictures import PictureError, open_picture
+
+    try:
+        return open_picture(uri)
+    except PictureError:
+        return None
 
 
 def _recipe(wanted: Catalog, kead: KeAD) -> Recipe:
     from millsight.evaluation.anomaly_maps import KIND, SCHEMA_VERSION
-    from millsight.platform.artifacts import Input, Recipe, digest
+    from millsight.platform.fingerprints import Input, Recipe, digest
 
     # Maps depend on pixels and categories; a corrected label does not make them stale.
     pictures = digest([[sample.id, sample.category] for sample in wanted.samples])
@@ -119,25 +154,30 @@ def _recipe(wanted: Catalog, kead: KeAD) -> Recipe:
 
 def write_maps(merged: StageOutput, draft: Draft) -> dict[str, float]:
     """Write ``maps.parquet`` and return headline numbers: the payload of a ``maps`` artifact."""
+    import pyarrow.compute as pc
+
     from millsight.evaluation.anomaly_maps import FILE
     from millsight.platform import storage
 
     storage.write_table(draft.file(FILE), merged.rows)
-    grids = sum(len(grid) for grid in merged.rows["grid"].to_pylist())
+    grids = pc.sum(pc.binary_length(merged.rows["grid"])).as_py() or 0
     return {"map_bytes_per_picture": grids / max(merged.rows.num_rows, 1)}
 
 
-def _print_summary(artifact: Artifact) -> None:
+def _print_summary(outcome: Outcome) -> None:
     from rich.console import Console
 
     from millsight.platform.runs import read_quarantine
 
-    console = Console()
-    metrics = artifact.manifest["metrics"]
+    if outcome.artifact is None:
+        return
+    console = Console(markup=False, soft_wrap=True, highlight=False)
+    metrics = outcome.artifact.manifest["metrics"]
     console.print(
         f"{metrics['pictures']} maps, {metrics['quarantined']} pictures quarantined: "
-        f"[bold]{artifact.path}[/]",
-        soft_wrap=True,
+        f"{outcome.artifact.path}"
     )
-    for item in read_quarantine(artifact)[:20]:
-        console.print(f"  {item.uri}: {item.reason}", markup=False, soft_wrap=True)
+    for item in read_quarantine(outcome.artifact)[:SHOWN]:
+        console.print(f"  {item.uri}: {item.reason}")
+    if metrics["quarantined"] > SHOWN:
+        console.print(f"  and {metrics['quarantined'] - SHOWN} more in quarantine.json")

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from millsight.platform.artifacts import to_json
 from millsight.platform.errors import UserError
+from millsight.platform.fingerprints import to_json
 from millsight.platform.weights import LoadedWeights, load_weights
 from millsight.pretraining.kead.config import KeADConfig
 from millsight.pretraining.kead.encoders import Encoder
 from millsight.pretraining.kead.features import PatchFeatures
 from millsight.pretraining.kead.loading import load_encoder
 from millsight.pretraining.kead.memory_bank import MemoryBank, mean_map
-from millsight.pretraining.kead.prompts import PromptSet, make_phrases, prompts_for
+from millsight.pretraining.kead.prompt_sets import PromptSet, Sentences, make_phrases, prompts_for
 from millsight.pretraining.kead.references import augment
 from millsight.pretraining.kead.text import (
     TEMPLATES,
@@ -156,13 +156,25 @@ class KeAD:
                 "with. Give normal pictures (k: 4), or name a CLIP model."
             )
         self.categories[category] = CategoryModel(
-            None if prompts is None else self._embed(prompts),
+            None if prompts is None else self.embed(prompts, self.config.sentences),
             self.remember(normals) if normals else None,
         )
         self._learnt[category] = {
             "prompts": None if prompts is None else prompts.model_dump(mode="json"),
             "normals": [hashlib.sha256(picture.tobytes()).hexdigest() for picture in normals],
         }
+
+    def embed(self, prompts: PromptSet, sentences: Sentences) -> Tensor:
+        """Embed a prompt set as t_n and t_a, (2, D) unit rows on the encoder's device."""
+        assert self.encode_texts is not None  # noqa: S101
+        phrases = make_phrases(prompts, sentences)
+        return embed_prompts(
+            phrases.normal,
+            phrases.anomalous,
+            self.encode_texts,
+            templates=self.config.templates or TEMPLATES,
+            center=self.config.center_text,
+        ).to(self.encoder.device)
 
     def remember(self, normals: Sequence[np.ndarray]) -> MemoryBank:
         """Encode normal pictures, with their augmented copies, into a memory bank."""
@@ -230,17 +242,6 @@ class KeAD:
             "templates": list(self.config.templates or TEMPLATES),
             "categories": {name: self._learnt[name] for name in sorted(self._learnt)},
         }
-
-    def _embed(self, prompts: PromptSet) -> Tensor:
-        assert self.encode_texts is not None  # noqa: S101
-        phrases = make_phrases(prompts, self.config.sentences)
-        return embed_prompts(
-            phrases.normal,
-            phrases.anomalous,
-            self.encode_texts,
-            templates=self.config.templates or TEMPLATES,
-            center=self.config.center_text,
-        ).to(self.encoder.device)
 
 
 def combine(

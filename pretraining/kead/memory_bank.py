@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from millsight.pretraining.kead.features import Grid, PatchFeatures
 
-CHUNK_VALUES = 1 << 24
-"""Similarities held at once, 64 MB in float32."""
+CHUNK_TOKENS = 1024
+"""Tokens searched at once: their similarities to a large bank stay within some 100 MB."""
 
 MAP_SIDE = 32
 """Longest side of a stored map's grid: 32 x 32 float16 values are 2 KB."""
@@ -39,6 +39,12 @@ class MemoryBank:
                 for layer in by_layer
             )
         )
+
+    @classmethod
+    def join(cls, banks: Sequence[MemoryBank]) -> MemoryBank:
+        """Make one bank of several."""
+        by_layer = zip(*(bank.layers for bank in banks), strict=True)
+        return cls(tuple(torch.cat(layer) for layer in by_layer))
 
     def distances(self, features: PatchFeatures) -> tuple[Tensor, ...]:
         """Measure each patch's distance to the nearest remembered one.
@@ -71,7 +77,7 @@ def mean_map(layers: Sequence[Tensor], grids: Sequence[Grid]) -> Tensor:
     grid = map_grid(grids)
     total = torch.zeros(())
     for values, own in zip(layers, grids, strict=True):
-        layer_map = values.unflatten(1, own)
+        layer_map = values.view(-1, *own)
         if own != grid:
             layer_map = functional.interpolate(
                 layer_map[:, None], grid, mode="bilinear", align_corners=False, antialias=True
@@ -91,17 +97,16 @@ def map_grid(grids: Sequence[Grid]) -> Grid:
 
 def _nearest_similarity(tokens: Tensor, bank: Tensor) -> Tensor:
     """Cosine (B, N) between each token (B, N, C) and the most similar row of the bank (P, C)."""
-    queries = tokens.flatten(0, 1).to(bank.dtype)
+    queries: Tensor = tokens.flatten(0, 1).to(bank.dtype)
     # Dividing by the length after the search spares a pass over the tokens: the length does not
     # change which neighbour is nearest.
-    best = torch.cat(
-        [
-            (chunk @ bank.T).amax(dim=1)
-            for chunk in queries.split(max(1, CHUNK_VALUES // bank.shape[0]))
-        ]
-    )
-    best = best / torch.linalg.vector_norm(queries, dim=1)
-    return best.clamp(-1.0, 1.0).view(tokens.shape[:2])
+    starts = range(0, len(queries), CHUNK_TOKENS)
+    chunks = (queries[start : start + CHUNK_TOKENS] for start in starts)
+    best = torch.cat([(chunk @ bank.T).amax(dim=1) for chunk in chunks])
+    # A CNN's features can all be zero where a picture is black.
+    lengths = torch.linalg.vector_norm(queries, dim=1).clamp_min(torch.finfo(queries.dtype).tiny)
+    cosines: Tensor = (best / lengths).clamp(-1.0, 1.0)
+    return cosines.view(tokens.shape[:2])
 
 
 def _unit(tokens: Tensor) -> Tensor:

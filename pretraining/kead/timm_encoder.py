@@ -50,7 +50,8 @@ class TimmEncoder(Encoder):
     def _construct(self) -> nn.Module:
         weights = self.spec.weights
         network = construct(weights.library, weights.architecture, weights.config)
-        return _resized(network, self.spec.settings.image_size)
+        resized: nn.Module = _resized(network, self.spec.settings.image_size)
+        return resized
 
 
 def network_tensors(weights: LoadedWeights, image_size: int | None) -> dict[str, Tensor]:
@@ -65,10 +66,11 @@ def network_tensors(weights: LoadedWeights, image_size: int | None) -> dict[str,
             f"--encoder: timm's {weights.architecture} gives no intermediate features; name a "
             "network that has forward_intermediates, such as a ResNet, an EfficientNet or a ViT."
         )
-    return network.state_dict()
+    tensors: dict[str, Tensor] = network.state_dict()
+    return tensors
 
 
-def _resized(network: nn.Module, image_size: int | None) -> nn.Module:
+def _resized(network: Any, image_size: int | None) -> Any:
     # Networks with position embeddings can resample them; a CNN takes any size as it is.
     if image_size is not None and hasattr(network, "set_input_size"):
         network.set_input_size(img_size=(image_size, image_size))

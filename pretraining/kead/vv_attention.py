@@ -12,14 +12,14 @@ patches, W width, D embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from millsight.platform.errors import UserError
 from millsight.pretraining.kead.features import Grid, PatchFeatures, evenly_spaced
+from millsight.pretraining.kead.vv_block import choose_runner
 
 Attention = Literal["vv", "qk"]
 Compat = Literal["paper", "official"]
@@ -49,6 +49,9 @@ class VVVisionTransformer(nn.Module):
         UserError: If ``visual`` is of a kind that has no V-V path.
     """
 
+    # Without this, type checkers take a Module's attributes for tensors.
+    visual: Any
+
     def __init__(
         self,
         visual: nn.Module,
@@ -59,7 +62,7 @@ class VVVisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         require_supported(visual)
-        self.visual: Any = visual
+        self.visual = visual
         depth = len(self.visual.transformer.resblocks)
         self.layers = evenly_spaced(depth, layers)
         self.start = depth // 4 if attention == "vv" else depth
@@ -82,39 +85,31 @@ class VVVisionTransformer(nn.Module):
             and the class embedding (B, D), both not normalised.
         """
         blocks = self.visual.transformer.resblocks
-        stream, second = self._embed(pixels), None
-        kept: dict[int, Tensor] = {}
+        stream: Tensor = self.visual._embeds(pixels)
+        second: Tensor | None = None
+        run = choose_runner(blocks, stream)
+        projected: dict[int, Tensor] = {}
         for number, block in enumerate(blocks, start=1):
             with_vv, last = number > self.start, number == len(blocks)
             if with_vv and second is None:
-                second = stream
-            pool_only = with_vv and last and self.visual.pool_type == "tok"
-            stream, added = _run_block(block, stream, with_vv=with_vv, class_only=pool_only)
-            second = added if second is None or added is None else second + added
-            if number in self.layers:
-                kept[number] = stream if second is None else second
-        if self.by_reference and second is not None:
-            kept = {number: second if number > self.start else kept[number] for number in kept}
-        layers = self._project_all([kept[number] for number in self.layers])
+                second = stream.clone()
+            elif second is not None and torch.is_grad_enabled():
+                # Training: the last projection's input must outlive what the block adds to it.
+                second = second.clone()
+            class_only = with_vv and last and self.visual.pool_type == "tok"
+            stream = run(block, stream, second if with_vv else None, class_only)
+            by_reference = self.by_reference and with_vv and not last
+            if number in self.layers and not by_reference:
+                projected[number] = self._project((stream if second is None else second)[:, 1:])
+        layers = tuple(projected.get(number, projected[len(blocks)]) for number in self.layers)
         return PatchFeatures(layers, (self.grid,) * len(layers), self._pool(stream))
-
-    def _embed(self, pixels: Tensor) -> Tensor:
-        tokens: Tensor = self.visual._embeds(pixels)
-        return tokens
-
-    def _project_all(self, streams: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        done: dict[int, Tensor] = {}
-        for tokens in streams:
-            if id(tokens) not in done:
-                done[id(tokens)] = self._project(tokens[:, 1:])
-        return tuple(done[id(tokens)] for tokens in streams)
 
     def _project(self, tokens: Tensor) -> Tensor:
         tokens = self.visual.ln_post(tokens)
         return tokens if self.visual.proj is None else tokens @ self.visual.proj
 
     def _pool(self, stream: Tensor) -> Tensor:
-        pooled, _ = self.visual._pool(stream)
+        pooled: Tensor = self.visual._pool(stream)[0]
         return pooled if self.visual.proj is None else pooled @ self.visual.proj
 
 
@@ -149,50 +144,3 @@ def _is_plain(block: Any) -> bool:
     parts = (attention.ln_q, attention.ln_k, attention.ln_inner, block.ln_attn)
     plain = attention.logit_scale is None and attention.head_scale is None
     return plain and all(isinstance(part, nn.Identity) for part in parts)
-
-
-def _run_block(
-    block: Any, stream: Tensor, *, with_vv: bool, class_only: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Run one block.
-
-    Args:
-        block: An open_clip residual attention block.
-        stream: (B, L, W), the ordinary path before the block.
-        with_vv: Also compute the V-V path.
-        class_only: Carry only the class token on along the ordinary path.
-
-    Returns:
-        The ordinary path after the block, (B, L, W) or (B, 1, W), and a_l (B, L, W) or ``None``.
-    """
-    attention, width = block.attn, stream.shape[-1]
-    normed = block.ln_1(stream)
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    if class_only:
-        query = functional.linear(normed[:, :1], weight[:width], _part(bias, slice(0, width)))
-        packed = functional.linear(normed, weight[width:], _part(bias, slice(width, None)))
-        key, value = packed.chunk(2, dim=-1)
-        stream = stream[:, :1]
-    else:
-        query, key, value = functional.linear(normed, weight, bias).chunk(3, dim=-1)
-    heads = attention.num_heads
-    query, key, value = (_split_heads(item, heads) for item in (query, key, value))
-    attended = functional.scaled_dot_product_attention(query, key, value)
-    stream = stream + block.ls_1(attention.out_proj(_join_heads(attended)))
-    stream = stream + block.ls_2(block.mlp(block.ln_2(stream)))
-    if not with_vv:
-        return stream, None
-    gathered = functional.scaled_dot_product_attention(value, value, value)
-    return stream, block.ls_1(attention.out_proj(_join_heads(gathered)))
-
-
-def _part(bias: Tensor | None, rows: slice) -> Tensor | None:
-    return None if bias is None else bias[rows]
-
-
-def _split_heads(tokens: Tensor, heads: int) -> Tensor:
-    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def _join_heads(tokens: Tensor) -> Tensor:
-    return tokens.transpose(1, 2).flatten(2)

@@ -7,12 +7,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from millsight.platform import storage
-from millsight.platform.artifacts import Draft, Recipe, drafting, find_artifact, open_artifact
+from millsight.platform.artifacts import Draft, drafting, find_artifact, open_artifact
 from millsight.platform.commands import Outcome, OutputConfig
+from millsight.platform.errors import UserError
+from millsight.platform.fingerprints import Recipe
 from millsight.platform.tracking import RunInfo, Tracker, TrackingConfig, track
 from millsight.pretraining.micro_clip.config import MicroClipConfig
+
+if TYPE_CHECKING:
+    from millsight.pretraining.micro_clip.dataset import CaptionedPictures
 
 KIND = "clip"
 SCHEMA_VERSION = 1
@@ -55,6 +61,23 @@ def pretrain(config: PretrainClipConfig) -> Outcome:
     return Outcome(artifact=artifact)
 
 
+def _check(
+    learned: CaptionedPictures, held_out: CaptionedPictures, settings: MicroClipConfig
+) -> None:
+    if len(learned) < settings.batch_size:
+        raise UserError(
+            f"--training.batch_size {settings.batch_size}: --data has only {len(learned)} pictures "
+            "to learn from; lower it, or make more with `millsight generate procedural --count`."
+        )
+    for name, part in (("learn from", learned), ("judge by", held_out)):
+        good = [label == "good" for _, label in part.classes]
+        if all(good) or not any(good):
+            raise UserError(
+                f"--data: of the {len(part)} pictures to {name} (--training.holdout "
+                f"{settings.holdout}), some must be good and some defective; make more."
+            )
+
+
 def _train(
     config: PretrainClipConfig, draft: Draft, tracker: Tracker, data_recipe: str
 ) -> dict[str, float]:
@@ -72,6 +95,7 @@ def _train(
     grid = network.image_size // network.patch_size
     data = read_captioned(Path(config.data), size=network.image_size, grid=grid)
     learned, held_out = split_holdout(data, settings.holdout)
+    _check(learned, held_out, settings)
     teacher = Teacher(settings.teacher, grid)
     texts = [sentence for captions in data.captions for sentence in captions]
     training = Training.start(settings, texts, teacher.channels)

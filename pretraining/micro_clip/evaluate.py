@@ -84,7 +84,7 @@ def _encode(model: Any, data: CaptionedPictures, states: Tensor) -> tuple[Tensor
     for start in range(0, len(data), BATCH):
         features = dense(to_pixels(data.pictures[start : start + BATCH]))
         layers = [_anomaly(functional.normalize(item, dim=-1), states) for item in features.layers]
-        maps.append(torch.stack(layers).mean(0).unflatten(1, dense.grid))
+        maps.append(torch.stack(layers).mean(0).reshape(-1, *dense.grid))
         pictures.append(model.encode_image(to_pixels(data.pictures[start : start + BATCH])))
     return functional.normalize(torch.cat(pictures), dim=-1), torch.cat(maps)
 

@@ -41,8 +41,8 @@ def write_card(path: Path, facts: Mapping[str, Any]) -> None:
 
     Args:
         path: The card's file.
-        facts: ``command``, ``config``, ``data``, ``teacher_sha256``, ``parameters``, ``minutes`` and
-            ``metrics``, as ``pretrain`` gathers them.
+        facts: ``command``, ``config``, ``data``, ``teacher_sha256``, ``parameters``, ``minutes``
+            and ``metrics``, as ``pretrain`` gathers them.
     """
     metrics = "\n".join(f"| {name} | {_shown(value)} |" for name, value in facts["metrics"].items())
     settings = json.dumps(facts["config"], indent=2)

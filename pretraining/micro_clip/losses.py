@@ -1,4 +1,7 @@
-"""The three losses. Shapes: B pictures, N patches, D embedding width, C teacher channels, S states (good, defect)."""
+"""The three losses.
+
+Shapes: B pictures, N patches, D embedding width, C teacher channels, S states (good, defect).
+"""
 
 from __future__ import annotations
 
@@ -50,12 +53,12 @@ class DistillationHead(nn.Module):
 
     def forward(self, tokens: Sequence[Tensor], teacher_BNC: Tensor) -> Tensor:
         """Mean of 1 - cos between prediction and teacher over layers, blocks and patches."""
-        wanted = teacher_BNC.split(self.channels, dim=-1)
+        wanted = torch.split(teacher_BNC, self.channels, dim=-1)
         losses = [
             1 - functional.cosine_similarity(guess, target, dim=-1).mean()
             for layer, linear in zip(tokens, self.maps, strict=True)
             for guess, target in zip(
-                linear(layer).split(self.channels, dim=-1), wanted, strict=True
+                torch.split(linear(layer), self.channels, dim=-1), wanted, strict=True
             )
         ]
         return torch.stack(losses).mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ class Teacher:
         loaded = load_weights(source)
         self.sha256 = loaded.sha256
         self._model: Any = build_model(loaded).requires_grad_(requires_grad=False)
-        info: list[dict[str, Any]] = self._model.feature_info
+        info = cast("list[dict[str, Any]]", self._model.feature_info)
         self._indices = [self._last_at(info, stride) for stride in STRIDES]
         self.channels = tuple(int(info[index]["num_chs"]) for index in self._indices)
         self._grid = grid

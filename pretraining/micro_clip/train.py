@@ -57,7 +57,7 @@ class Training:
         """
         torch.manual_seed(config.seed)
         model: Any = open_clip.CLIP(**config.network.model_cfg())
-        tokens = tokenize(config, texts).unique()
+        tokens = torch.from_numpy(np.unique(tokenize(config, texts).numpy()))
         unused = torch.ones(model.vocab_size, dtype=torch.bool)
         unused[tokens] = False
         with torch.no_grad():
@@ -169,7 +169,7 @@ def _batches(
         pair = [str(rng.choice(state)) for state in states]
         flip, gain, offset = rng.random(2) < 0.5, rng.uniform(0.8, 1.25), rng.uniform(-20, 20)
         pictures = np.clip(data.pictures[indices] * gain + offset, 0, 255).astype(np.uint8)
-        axes = [axis for axis, wanted in zip((1, 2), flip, strict=True) if wanted]
+        axes = tuple(axis for axis, wanted in zip((1, 2), flip, strict=True) if wanted)
         covered = np.flip(data.masks[indices], axes).astype(np.float32) / 100
         yield _Batch(
             to_pixels(np.flip(pictures, axes)),

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from millsight.evaluation.anomaly_maps import AnomalyMap, read_maps
 from millsight.platform import storage
-from millsight.platform.artifacts import Artifact, Input, Recipe, drafting
+from millsight.platform.artifacts import Artifact, drafting
 from millsight.platform.catalog.pictures import PictureError, open_mask
 from millsight.platform.errors import UserError
+from millsight.platform.fingerprints import Input, Recipe
 from millsight.pretraining.pseudo_boxes.boxes import find_boxes
 from millsight.pretraining.pseudo_boxes.coco import CocoWriter
 from millsight.pretraining.pseudo_boxes.config import BoxSettings

@@ -96,7 +96,8 @@ def test_names_from_outside_are_escaped_everywhere(tmp_path):
         [(name, name) for name in HOSTILE],
         HOSTILE,
     )
-    path = write_report(tmp_path / "deep" / "report.html", content)
+    path = tmp_path / "deep" / "report.html"
+    write_report(path, content)
     page = Page(path.read_text(encoding="utf-8"))
     assert page.open == []
     assert "script" not in {tag for tag, _ in page.tags}
@@ -110,7 +111,8 @@ def test_names_from_outside_are_escaped_everywhere(tmp_path):
 
 def test_nothing_is_loaded_from_elsewhere(tmp_path):
     pictures = [make_picture(0.2, None, uri) for uri in HOSTILE]
-    path = write_report(tmp_path / "report.html", make_content(pictures))
+    path = tmp_path / "report.html"
+    write_report(path, make_content(pictures))
     raw = path.read_text(encoding="utf-8")
     page = Page(raw)
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
@@ -189,7 +191,8 @@ def test_number_and_size_of_pictures_are_capped(tmp_path):
 
     pictures = [ReportPicture(f"{i}.png", "c", i % 2 == 0, i / 300, load) for i in range(300)]
     limits = ReportLimits(n_pictures=20, longest_side=64)
-    path = write_report(tmp_path / "report.html", make_content(pictures), limits)
+    path = tmp_path / "report.html"
+    write_report(path, make_content(pictures), limits)
     assert len(loaded) == 20
     assert path.stat().st_size < 200_000
     uri = re.search(r'<img src="data:image/jpeg;base64,([^"]+)" alt="c', path.read_text())[1]
@@ -224,7 +227,8 @@ def test_an_empty_run_still_reports():
 
 
 def test_a_failed_write_leaves_the_old_report(tmp_path):
-    path = write_report(tmp_path / "report.html", make_content([]))
+    path = tmp_path / "report.html"
+    write_report(path, make_content([]))
     before = path.read_bytes()
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):

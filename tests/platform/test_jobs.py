@@ -127,6 +127,18 @@ def test_submit_follow_again_and_fail(
 
 
 @pytest.mark.slow
+def test_driver_inside_a_job_joins_its_cluster(
+    head: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "platform").mkdir()  # as where the repository itself is the working directory
+    words = ["doctor", "--cluster", "auto"]
+    assert jobs.submit(SubmitConfig(words, address=head, working_dir=tmp_path)).exit_code == 0
+    out = capfd.readouterr().out
+    assert "standard library's platform" in out
+    assert "1 machine:" in out
+
+
+@pytest.mark.slow
 def test_working_directory_too_large(head: str, tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(os.urandom(101 * 2**20))
     with pytest.raises(UserError, match="100 MiB"):

@@ -13,7 +13,7 @@ IN_WORKER = """
 import logging, ray
 ray.init(address="local", num_cpus=1, object_store_memory=80e6, include_dashboard=False,
          log_to_driver=False, logging_level=logging.ERROR,
-         runtime_env={"working_dir": ".", "excludes": ["*", "!platform", "!pyproject.toml"]})
+         runtime_env={"working_dir": ".", "excludes": [".git", "docs"]})
 
 @ray.remote
 def look():

@@ -21,8 +21,9 @@ from hypothesis.extra import numpy as hnp
 from millsight.evaluation import anomaly_maps
 from millsight.evaluation.anomaly_maps import AnomalyMap
 from millsight.platform import storage
-from millsight.platform.artifacts import Artifact, Input, Recipe, drafting
+from millsight.platform.artifacts import Artifact, drafting
 from millsight.platform.errors import RefusedError, UserError
+from millsight.platform.fingerprints import Input, Recipe
 from millsight.pretraining.pseudo_boxes.boxes import Box, find_boxes, smallest_area
 from millsight.pretraining.pseudo_boxes.commands import boxes
 from millsight.pretraining.pseudo_boxes.config import BoxesConfig, BoxSettings

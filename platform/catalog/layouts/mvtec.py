@@ -39,7 +39,10 @@ def read(tree: Tree) -> Iterator[Record]:
 
 
 def _categories(tree: Tree) -> list[str]:
-    """Return the folders, relative to the root, that hold ``train/good`` and ``test``."""
+    """Return the folders, relative to the root, that hold ``train/good`` and ``test``.
+
+    Beside one that holds both, a folder with either is a category too: a small set may lack one.
+    """
     seen: dict[str, set[str]] = {}
     for path in tree.pictures:
         parts = PurePosixPath(path).parts
@@ -48,7 +51,10 @@ def _categories(tree: Tree) -> list[str]:
                 name = part if part == "test" else f"train/{canonical(parts[depth + 1])}"
                 seen.setdefault("/".join(parts[:depth]), set()).add(name)
                 break
-    return sorted(name for name, kinds in seen.items() if {f"train/{GOOD}", "test"} <= kinds)
+    needed = {f"train/{GOOD}", "test"}
+    depths = {len(PurePosixPath(name).parts) for name, kinds in seen.items() if needed <= kinds}
+    found = (name for name, kinds in seen.items() if needed & kinds)
+    return sorted(name for name in found if len(PurePosixPath(name).parts) in depths)
 
 
 def _mask(tree: Tree, parts: tuple[str, ...], depth: int) -> str | None:

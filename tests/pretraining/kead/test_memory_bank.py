@@ -15,11 +15,11 @@ def features(batch: int, seed: int) -> PatchFeatures:
     )
 
 
-@pytest.mark.parametrize("chunk", [1, 100, 1 << 24])
+@pytest.mark.parametrize("chunk", [1, 7, 256])
 def test_distance_is_half_of_one_minus_the_best_cosine(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_bank, "CHUNK_VALUES", chunk)
+    monkeypatch.setattr(memory_bank, "CHUNK_TOKENS", chunk)
     references, queries = [features(2, 1), features(1, 2)], features(3, 3)
     bank = MemoryBank.build(references)
     assert [layer.shape for layer in bank.layers] == [(36, 8), (36, 8)]
@@ -54,3 +54,9 @@ def test_layers_on_different_grids_meet_on_one() -> None:
     assert map_grid([(64, 64), (40, 40)]) == (40, 40)
     fine, coarse = torch.full((1, 16), 2.0), torch.full((1, 4), 4.0)
     assert torch.equal(mean_map([fine, coarse], [(4, 4), (2, 2)]), torch.full((1, 4, 4), 3.0))
+
+
+def test_empty_features_are_half_way_not_undefined() -> None:
+    zero = PatchFeatures((torch.zeros(1, 12, 8),), ((3, 4),))
+    bank = MemoryBank.build([PatchFeatures((torch.randn(1, 12, 8),), ((3, 4),))])
+    assert torch.equal(bank.anomaly_map(zero), torch.full((1, 3, 4), 0.5))

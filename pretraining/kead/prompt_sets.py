@@ -22,6 +22,8 @@ from millsight.platform.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+Sentences = Literal["defects", "generic"]
+
 FOLDER = "prompts"
 GENERIC = "generic_metal"
 AUTO = "auto"
@@ -86,9 +88,7 @@ class Phrases:
     anomalous: tuple[str, ...]
 
 
-def make_phrases(
-    prompts: PromptSet, sentences: Literal["defects", "generic"] = "defects"
-) -> Phrases:
+def make_phrases(prompts: PromptSet, sentences: Sentences = "defects") -> Phrases:
     """Put the object into the states, and its defect types into sentences.
 
     Args:

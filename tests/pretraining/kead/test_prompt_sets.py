@@ -7,7 +7,7 @@ import pytest
 from open_clip.tokenizer import SimpleTokenizer
 
 from millsight.platform.errors import UserError
-from millsight.pretraining.kead.prompts import (
+from millsight.pretraining.kead.prompt_sets import (
     GENERIC,
     PromptSet,
     make_phrases,

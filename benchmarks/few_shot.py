@@ -1,0 +1,118 @@
+"""Few-shot accuracy on real pictures: mean and spread over draws of the normal ones.
+
+    python -m benchmarks.few_shot --data ../shared/data --encoder embedded:efficientnet-lite0
+
+Every draw takes k normal pictures of the training split and scores the test split. Pictures are
+encoded once, whatever the number of draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from millsight.evaluation.metrics import BootstrapConfig, MapEvaluation, evaluate_maps
+from millsight.platform.catalog.catalog import Catalog, load_data
+from millsight.platform.catalog.pictures import open_mask, open_picture
+from millsight.platform.catalog.sample import Sample
+from millsight.pretraining.kead.config import KeADConfig
+from millsight.pretraining.kead.kead import KeAD
+from millsight.pretraining.kead.references import choose_references
+
+METRICS = ("image_auroc", "pixel_auroc", "aupro", "image_ap", "image_f1_max")
+
+
+def measure(catalog: Catalog, config: KeADConfig, draws: int, split: str) -> dict[str, Any]:
+    """Score one split with each draw; returns mean, spread and every draw of each metric."""
+    kead = KeAD.load(config)
+    samples = catalog.where(split=split).samples
+    encoded = [
+        kead.encoder.encode(kead.encoder.prepare(open_picture(sample.uri))[None])
+        for sample in track(samples, f"{catalog.categories()[0]}: {config.encoder}")
+    ]
+    masks = [_mask(sample) for sample in samples]
+    found: dict[str, list[float]] = {name: [] for name in METRICS}
+    for seed in range(draws):
+        drawn = replace(config, seed=seed)
+        category, references = next(iter(choose_references(catalog.samples, drawn).items()))
+        kead.learn(category, [open_picture(sample.uri) for sample in references])
+        scores = [kead.score_features(features, category)[0] for features in encoded]
+        evaluation = _judge(samples, masks, [s.score for s in scores], [s.map for s in scores])
+        for name in METRICS:
+            found[name].append(getattr(evaluation.mean, name).value)
+    return {
+        "data": catalog.uri.rsplit("/", 1)[-1],
+        "split": split,
+        "encoder": config.encoder,
+        "weights": kead.encoder.spec.weights.sha256[:16],
+        "pictures": len(samples),
+        "k": config.k,
+        **{name: _summary(values) for name, values in found.items()},
+    }
+
+
+def _mask(sample: Sample) -> np.ndarray | None:
+    size = (sample.width or 0, sample.height or 0)
+    return None if sample.mask_uri is None else open_mask(sample.mask_uri, size)
+
+
+def _judge(
+    samples: Sequence[Sample],
+    masks: Sequence[np.ndarray | None],
+    scores: Sequence[float],
+    maps: Sequence[np.ndarray],
+) -> MapEvaluation:
+    return evaluate_maps(
+        scores,
+        [sample.defective for sample in samples],
+        maps,
+        masks,
+        categories=["all"] * len(samples),
+        sizes=[(sample.height or 0, sample.width or 0) for sample in samples],
+        bootstrap=BootstrapConfig(n_resamples=0),
+    )
+
+
+def _summary(values: Sequence[float]) -> dict[str, Any]:
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    return {"mean": float(np.mean(values)), "sd": spread, "draws": list(values)}
+
+
+def main() -> None:
+    """Measure every data set with every encoder and print a line, or JSON, for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the sets")
+    parser.add_argument("--sets", nargs="+", default=["magnetic-tile", "kolektor-sdd-512"])
+    parser.add_argument(
+        "--encoder", nargs="+", default=["embedded:efficientnet-lite0", "embedded:micro-clip"]
+    )
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--k", type=int, default=4)
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    results = []
+    for name in arguments.sets:
+        catalog = load_data(arguments.data / name)
+        for encoder in arguments.encoder:
+            config = KeADConfig(encoder=encoder, k=arguments.k)
+            results.append(measure(catalog, config, arguments.draws, arguments.split))
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+        return
+    console = Console()
+    for row in results:
+        numbers = "  ".join(f"{m} {row[m]['mean']:.3f}±{row[m]['sd']:.3f}" for m in METRICS)
+        console.print(f"{row['data']} {row['encoder']} k={row['k']}: {numbers}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
