@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from millsight.platform.commands import Outcome
 from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import digest
 
-if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
+# Ray's own type, which jsonargparse would import, for seconds, to show --help.
+JobSubmissionClient: TypeAlias = Any
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 ENTRYPOINT = ("python", "-m", "millsight.platform.cli")

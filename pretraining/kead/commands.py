@@ -1,14 +1,44 @@
-"""``millsight prompts draft`` and ``millsight ablate``."""
+"""``millsight extract``, ``ablate`` and ``prompts draft``; light to import."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from millsight.platform.commands import Outcome
+from millsight.platform.commands import Outcome, OutputConfig
 from millsight.platform.errors import UserError
+from millsight.platform.executors import ExecutionConfig
+from millsight.platform.tracking import TrackingConfig
 from millsight.pretraining.kead.config import KeADConfig
 
 HEADLINES = ("image_auroc", "pixel_auroc", "aupro")
+
+
+@dataclass(kw_only=True)
+class ExtractConfig(OutputConfig):
+    """Settings of ``millsight extract``.
+
+    Attributes:
+        data: Folder of pictures in any layout, or a catalog.
+        normals: Folder of pictures without defects for the memory bank; by default the pictures
+            of ``data`` that are labelled good, from its training split where it has splits.
+        split: Score only this split of ``data``.
+        category: Material and line, which also chooses the prompts; by default the folder's name.
+        layout: Of ``data``; ``auto`` looks at the folder.
+        kead: The method.
+        execution: Where it runs.
+        tracking: Who is told.
+        batch_size: Pictures per forward pass.
+    """
+
+    data: str
+    normals: str | None = None
+    split: str | None = None
+    category: str | None = None
+    layout: str = "auto"
+    kead: KeADConfig = field(default_factory=KeADConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    batch_size: int = 16
 
 
 @dataclass(kw_only=True)
@@ -60,6 +90,13 @@ class AblateConfig:
     kead: KeADConfig = field(default_factory=KeADConfig)
     device: str = "cpu"
     output: str = "ablation.csv"
+
+
+def extract(config: ExtractConfig) -> Outcome:
+    """Score pictures with KeAD: an anomaly map and a score for each, without training."""
+    from millsight.pretraining.kead.extraction import extract_maps
+
+    return extract_maps(config)
 
 
 def draft(config: DraftConfig) -> Outcome:

@@ -1,64 +1,36 @@
-"""``millsight extract``: anomaly maps of a folder or catalog."""
+"""Anomaly maps of a folder or catalog, from its pictures to a finished artifact."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
+import numpy as np
+import pyarrow.compute as pc
+from rich.console import Console
+
+from millsight.evaluation.anomaly_maps import FILE, KIND, SCHEMA_VERSION
+from millsight.platform import storage
+from millsight.platform.artifacts import Draft
+from millsight.platform.catalog.catalog import Catalog, load_data
+from millsight.platform.catalog.pictures import PictureError, open_picture
 from millsight.platform.catalog.sample import GOOD, Sample
-from millsight.platform.commands import Outcome, OutputConfig
+from millsight.platform.commands import Outcome
 from millsight.platform.errors import UserError
-from millsight.platform.executors import ExecutionConfig
-from millsight.platform.tracking import TrackingConfig
-from millsight.pretraining.kead.config import KeADConfig
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from millsight.platform.artifacts import Draft
-    from millsight.platform.catalog.catalog import Catalog
-    from millsight.platform.fingerprints import Recipe
-    from millsight.platform.stages import StageOutput
-    from millsight.pretraining.kead.kead import KeAD
+from millsight.platform.executors.local import resolve_device
+from millsight.platform.fingerprints import Input, Recipe, digest
+from millsight.platform.runs import StageRun, read_quarantine
+from millsight.platform.stages import StageOutput
+from millsight.pretraining.kead.commands import ExtractConfig
+from millsight.pretraining.kead.kead import KeAD
+from millsight.pretraining.kead.references import choose_references
+from millsight.pretraining.kead.stage import KeADStage
 
 SHOWN = 20
 
 
-@dataclass(kw_only=True)
-class ExtractConfig(OutputConfig):
-    """Settings of ``millsight extract``.
-
-    Attributes:
-        data: Folder of pictures in any layout, or a catalog.
-        normals: Folder of pictures without defects for the memory bank; by default the pictures
-            of ``data`` that are labelled good, from its training split where it has splits.
-        split: Score only this split of ``data``.
-        category: Material and line, which also chooses the prompts; by default the folder's name.
-        layout: Of ``data``; ``auto`` looks at the folder.
-        kead: The method.
-        execution: Where it runs.
-        tracking: Who is told.
-        batch_size: Pictures per forward pass.
-    """
-
-    data: str
-    normals: str | None = None
-    split: str | None = None
-    category: str | None = None
-    layout: str = "auto"
-    kead: KeADConfig = field(default_factory=KeADConfig)
-    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    batch_size: int = 16
-
-
-def extract(config: ExtractConfig) -> Outcome:
-    """Score pictures with KeAD: an anomaly map and a score for each, without training."""
-    from millsight.platform.catalog.catalog import load_data
-    from millsight.platform.runs import StageRun
-    from millsight.pretraining.kead.stage import KeADStage
-
+def extract_maps(config: ExtractConfig) -> Outcome:
+    """Learn the categories, score what has not been scored, and say what came out."""
     catalog = load_data(config.data, config.layout, config.category)
     wanted = catalog.where(split=config.split) if config.split else catalog
     if not wanted.samples:
@@ -79,8 +51,6 @@ def extract(config: ExtractConfig) -> Outcome:
 
 def _references(config: ExtractConfig, catalog: Catalog) -> Sequence[Sample]:
     """Return the pictures that memory banks are drawn from, all known to be good."""
-    from millsight.platform.catalog.catalog import load_data
-
     if config.normals is None:
         return catalog.samples
     found = load_data(config.normals)
@@ -94,9 +64,6 @@ def _references(config: ExtractConfig, catalog: Catalog) -> Sequence[Sample]:
 
 
 def _learn(config: ExtractConfig, wanted: Catalog, candidates: Sequence[Sample]) -> KeAD:
-    from millsight.platform.executors.local import resolve_device
-    from millsight.pretraining.kead.kead import KeAD
-
     categories = {sample.category for sample in wanted.samples}
     candidates = [sample for sample in candidates if sample.category in categories]
     references = _open_references(candidates, config)
@@ -110,8 +77,6 @@ def _open_references(
     candidates: Sequence[Sample], config: ExtractConfig
 ) -> dict[str, list[np.ndarray]]:
     """Draw and decode the normal pictures; where one is damaged, the draw is made without it."""
-    from millsight.pretraining.kead.references import choose_references
-
     if config.kead.k and not any(sample.defective is False for sample in candidates):
         raise UserError(
             f"--data {config.data}: no picture is known to be good, and KeAD compares with "
@@ -129,8 +94,6 @@ def _open_references(
 
 
 def _decode(uri: str) -> np.ndarray | None:
-    from millsight.platform.catalog.pictures import PictureError, open_picture
-
     try:
         return open_picture(uri)
     except PictureError:
@@ -138,9 +101,6 @@ def _decode(uri: str) -> np.ndarray | None:
 
 
 def _recipe(wanted: Catalog, kead: KeAD) -> Recipe:
-    from millsight.evaluation.anomaly_maps import KIND, SCHEMA_VERSION
-    from millsight.platform.fingerprints import Input, Recipe, digest
-
     # Maps depend on pixels and categories; a corrected label does not make them stale.
     pictures = digest([[sample.id, sample.category] for sample in wanted.samples])
     return Recipe(
@@ -154,21 +114,12 @@ def _recipe(wanted: Catalog, kead: KeAD) -> Recipe:
 
 def write_maps(merged: StageOutput, draft: Draft) -> dict[str, float]:
     """Write ``maps.parquet`` and return headline numbers: the payload of a ``maps`` artifact."""
-    import pyarrow.compute as pc
-
-    from millsight.evaluation.anomaly_maps import FILE
-    from millsight.platform import storage
-
     storage.write_table(draft.file(FILE), merged.rows)
     grids = pc.sum(pc.binary_length(merged.rows["grid"])).as_py() or 0
     return {"map_bytes_per_picture": grids / max(merged.rows.num_rows, 1)}
 
 
 def _print_summary(outcome: Outcome) -> None:
-    from rich.console import Console
-
-    from millsight.platform.runs import read_quarantine
-
     if outcome.artifact is None:
         return
     console = Console(markup=False, soft_wrap=True, highlight=False)
