@@ -23,10 +23,12 @@ from millsight.evaluation.metrics import BootstrapConfig, MapEvaluation, evaluat
 from millsight.platform.catalog.catalog import Catalog, load_data
 from millsight.platform.catalog.pictures import open_mask, open_picture
 from millsight.platform.catalog.sample import Sample
+from millsight.platform.config import from_mapping
 from millsight.pretraining.kead.config import KeADConfig
 from millsight.pretraining.kead.kead import KeAD
 from millsight.pretraining.kead.references import choose_references
 
+BESIDE = Console(stderr=True)
 METRICS = ("image_auroc", "pixel_auroc", "aupro", "image_ap", "image_f1_max")
 
 
@@ -36,7 +38,7 @@ def measure(catalog: Catalog, config: KeADConfig, draws: int, split: str) -> dic
     samples = catalog.where(split=split).samples
     encoded = [
         kead.encoder.encode(kead.encoder.prepare(open_picture(sample.uri))[None])
-        for sample in track(samples, f"{catalog.categories()[0]}: {config.encoder}")
+        for sample in track(samples, f"{catalog.uri}: {config.encoder}", console=BESIDE)
     ]
     masks = [_mask(sample) for sample in samples]
     found: dict[str, list[float]] = {name: [] for name in METRICS}
@@ -44,8 +46,16 @@ def measure(catalog: Catalog, config: KeADConfig, draws: int, split: str) -> dic
         drawn = replace(config, seed=seed)
         category, references = next(iter(choose_references(catalog.samples, drawn).items()))
         kead.learn(category, [open_picture(sample.uri) for sample in references])
-        scores = [kead.score_features(features, category)[0] for features in encoded]
-        evaluation = _judge(samples, masks, [s.score for s in scores], [s.map for s in scores])
+        # Another picture of a normal one's object is no fair test.
+        known = {sample.group or sample.id for sample in references}
+        kept = [i for i, sample in enumerate(samples) if (sample.group or sample.id) not in known]
+        scores = [kead.score_features(encoded[i], category)[0] for i in kept]
+        evaluation = _judge(
+            [samples[i] for i in kept],
+            [masks[i] for i in kept],
+            [score.score for score in scores],
+            [score.map for score in scores],
+        )
         for name in METRICS:
             found[name].append(getattr(evaluation.mean, name).value)
     return {
@@ -97,13 +107,17 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--k", type=int, default=4)
     parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--set", nargs="*", default=[], help="KeAD settings, KEY=VALUE")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     results = []
     for name in arguments.sets:
         catalog = load_data(arguments.data / name)
         for encoder in arguments.encoder:
-            config = KeADConfig(encoder=encoder, k=arguments.k)
+            settings = dict(item.split("=", 1) for item in arguments.set)
+            config = from_mapping(
+                KeADConfig, {"encoder": encoder, "k": arguments.k, **settings}, "set"
+            )
             results.append(measure(catalog, config, arguments.draws, arguments.split))
     if arguments.json:
         print(json.dumps(results, indent=2))

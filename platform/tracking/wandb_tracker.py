@@ -93,7 +93,7 @@ class WandbTracker:
     def table(self, name: str, rows: Sequence[Mapping[str, Scalar]]) -> None:
         """See ``Tracker.table``."""
         columns: list[str | int] = list(dict.fromkeys(key for row in rows for key in row))
-        data = [[row.get(column) for column in columns] for row in to_json(rows)]
+        data: Any = [[row.get(column) for column in columns] for row in to_json(rows)]
 
         def call(run: Any) -> None:
             import wandb

@@ -71,6 +71,16 @@ class LoadedWeights:
         _, height, width = self.config["pretrained_cfg"].get("input_size", (3, 224, 224))
         return int(height), int(width)
 
+    @property
+    def resize_size(self) -> tuple[int, int]:
+        """Height and width that whole pictures are brought to, of which training saw crops.
+
+        timm's ``crop_pct``: 224 of 256 pixels for most of its networks. open_clip does not crop.
+        """
+        height, width = self.image_size
+        share = float(self._preprocess().get("crop_pct", 1.0))
+        return round(height / share), round(width / share)
+
     def _preprocess(self) -> Mapping[str, Any]:
         key = "preprocess_cfg" if self.library == "open_clip" else "pretrained_cfg"
         preprocess: Mapping[str, Any] = self.config.get(key) or {}

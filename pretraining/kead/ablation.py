@@ -120,7 +120,7 @@ def _score_variants(
         features = kead.encoder.encode(torch.stack(pixels))
         for variant, model in models[batch[0].category].items():
             with torch.inference_mode():
-                scores.setdefault(variant, []).extend(combine(features, model))
+                scores.setdefault(variant, []).extend(combine(features, model, kead.config))
     return scores
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from millsight.platform.errors import UserError
@@ -10,6 +10,7 @@ from millsight.platform.errors import UserError
 AUGMENTATIONS = ("hflip", "vflip", "rot90", "rot180", "rot270", "darker", "brighter")
 
 TEMPERATURE = 0.07
+VISION_TOP_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,14 @@ class KeADConfig:
         augment: Turned, mirrored or relit copies of the normal pictures that join the memory bank:
             any of ``hflip``, ``vflip``, ``rot90``, ``rot180``, ``rot270``, ``darker``,
             ``brighter``.
-        image_size: Side in pixels that pictures are squashed to; ``None`` means the encoder's own.
+        image_size: Side in pixels of the square that pictures are brought to, or of its area where
+            the aspect is kept; ``None`` means the encoder's own.
+        resize: ``squash`` to a square, or keep the ``aspect`` at the same area. ``auto`` keeps it
+            for CNNs, which take any size, and squashes for transformers.
+        light: ``as_is``, or ``flattened``: each picture divided by its own blurred background.
+            ``auto`` flattens for vision-only encoders.
+        top_share: A picture's score is the mean of this share of its map's highest cells; 0 is the
+            maximum of the paper. ``None`` means 0.05 for vision-only encoders, else 0.
         compat: ``paper``, or ``official`` for the released code with its quirks.
         precision: Arithmetic of the encoder: ``fp32``, or ``fp16`` / ``bf16`` by autocast.
     """
@@ -50,6 +58,9 @@ class KeADConfig:
     layers: int = 4
     augment: tuple[str, ...] = ()
     image_size: int | None = None
+    resize: Literal["auto", "squash", "aspect"] = "auto"
+    light: Literal["auto", "as_is", "flattened"] = "auto"
+    top_share: float | None = None
     compat: Literal["paper", "official"] = "paper"
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
 
@@ -73,3 +84,25 @@ class KeADConfig:
             problems.append(f"precision: {self.precision}; compat: official computes in fp32")
         if problems:
             raise UserError("\n".join(problems))
+
+    def settled(self, *, vision_only: bool, any_size: bool) -> KeADConfig:
+        """Replace every ``auto`` by what it means for an encoder, so that no default is implicit.
+
+        Args:
+            vision_only: The encoder has no text.
+            any_size: It takes pictures of any shape.
+
+        Raises:
+            UserError: If the aspect is to be kept for an encoder of one size.
+        """
+        if self.resize == "aspect" and not any_size:
+            raise UserError(
+                f"resize: aspect needs a network that takes any size; {self.encoder} takes squares "
+                "only: set resize: squash."
+            )
+        return replace(
+            self,
+            resize=("aspect" if any_size else "squash") if self.resize == "auto" else self.resize,
+            light=("flattened" if vision_only else "as_is") if self.light == "auto" else self.light,
+            top_share=VISION_TOP_SHARE * vision_only if self.top_share is None else self.top_share,
+        )

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional as transforms
 
 from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.kead.config import KeADConfig
 from millsight.pretraining.kead.features import PatchFeatures
+from millsight.pretraining.kead.preparation import Preparation
 
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -34,10 +34,20 @@ class EncoderSpec:
     settings: KeADConfig
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width, pixels, that pictures are squashed to."""
-        side = self.settings.image_size
-        return self.weights.image_size if side is None else (side, side)
+    def preparation(self) -> Preparation:
+        """How pictures are prepared for it."""
+        settings = self.settings
+        keep_aspect = settings.resize == "aspect"
+        own = self.weights.resize_size if keep_aspect else self.weights.image_size
+        side = settings.image_size
+        return Preparation(
+            size=own if side is None else (side, side),
+            keep_aspect=keep_aspect,
+            flatten_light=settings.light == "flattened",
+            antialias=settings.compat != "official",
+            mean=self.weights.mean,
+            std=self.weights.std,
+        )
 
 
 class Encoder(ABC):
@@ -53,8 +63,7 @@ class Encoder(ABC):
         self.spec = spec
         self.device = torch.device(device)
         self.network = self.build(tensors).eval().requires_grad_(False).to(self.device)
-        stats = torch.tensor([spec.weights.mean, spec.weights.std], dtype=torch.float32)
-        self._mean, self._std = (row.view(3, 1, 1) for row in stats)
+        self._preparation = spec.preparation
 
     @abstractmethod
     def build(self, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -69,30 +78,8 @@ class Encoder(ABC):
         return {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
 
     def prepare(self, picture: np.ndarray) -> Tensor:
-        """Squash a picture to the encoder's size and normalise it.
-
-        Squashing keeps the whole picture under the patch grid, and the square grid that the
-        position embeddings were trained on. ``compat="official"`` interpolates the float picture
-        bicubically without antialiasing; otherwise with it, on 8 bits, as open_clip trains.
-
-        Args:
-            picture: uint8 (H, W, 3), RGB.
-
-        Returns:
-            float32 (3, h, w) on the CPU.
-        """
-        official = self.spec.settings.compat == "official"
-        pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
-        if official:
-            pixels = pixels.float()
-        pixels = transforms.resize(
-            pixels,
-            list(self.spec.size),
-            interpolation=transforms.InterpolationMode.BICUBIC,
-            antialias=not official,
-        )
-        normalised: Tensor = (pixels.float() / 255.0 - self._mean) / self._std
-        return normalised
+        """Bring a picture, uint8 (H, W, 3), to the encoder's input, float32 (3, h, w)."""
+        return self._preparation(picture)
 
     def encode(self, pixels: Tensor) -> PatchFeatures:
         """Encode prepared pictures.

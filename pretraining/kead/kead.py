@@ -90,7 +90,7 @@ class KeAD:
     - the V-V stream is stored by reference, so all its chosen layers hold the last one
       (``VVVisionTransformer``);
     - all listed normal pictures are used once k is not 0 (``choose_references``);
-    - pictures are squashed without antialiasing (``Encoder.prepare``);
+    - pictures are squashed without antialiasing (``Preparation``);
     - maps are interpolated with ``align_corners=True`` (``PictureScore.upsample``);
     - everything is computed in float32.
 
@@ -132,7 +132,7 @@ class KeAD:
         encoder, encode_texts = load_encoder(
             weights or load_weights(config.encoder), config, device
         )
-        return cls(config, encoder, encode_texts)
+        return cls(encoder.spec.settings, encoder, encode_texts)
 
     def learn(self, category: str, normals: Sequence[np.ndarray] = ()) -> None:
         """Embed a category's prompts and remember its normal pictures.
@@ -229,7 +229,7 @@ class KeAD:
         """Score encoded pictures of one category."""
         model = self.categories[category]
         with torch.inference_mode():
-            return combine(features, model, align_corners=self.config.compat == "official")
+            return combine(features, model, self.config)
 
     def describe(self) -> dict[str, Any]:
         """Return, JSON-like, all that decides the scores besides the encoder's tensors.
@@ -245,12 +245,13 @@ class KeAD:
 
 
 def combine(
-    features: PatchFeatures, model: CategoryModel, *, align_corners: bool = False
+    features: PatchFeatures, model: CategoryModel, config: KeADConfig
 ) -> list[PictureScore]:
     """Turn features into scores and maps (eq. 2-5).
 
     Z = mean over layers of s(patch) (eq. 3-4), F from the memory bank (eq. 5), M = Z + F. The
-    image score is s_img without a bank, (s_img + max M) / 2 with one, max M without text.
+    image score is s_img without a bank, (s_img + max M) / 2 with one, max M without text; with
+    ``top_share`` the mean of the highest cells stands for the maximum.
     """
     terms: list[Tensor] = []
     class_scores: Tensor | None = None
@@ -262,7 +263,9 @@ def combine(
     if model.bank is not None:
         terms.append(model.bank.anomaly_map(features))
     maps = terms[0] if len(terms) == 1 else terms[0] + terms[1]
-    peaks = maps.flatten(1).amax(dim=1)
+    cells = maps.flatten(1)
+    highest = max(1, int((config.top_share or 0) * cells.shape[1]))
+    peaks = cells.topk(highest, dim=1).values.mean(dim=1)
     if class_scores is None:
         scores = peaks
     else:
@@ -273,7 +276,7 @@ def combine(
             score=float(scores[i]),
             class_score=None if class_scores is None else float(class_scores[i]),
             map=grids[i],
-            align_corners=align_corners,
+            align_corners=config.compat == "official",
         )
         for i in range(len(grids))
     ]

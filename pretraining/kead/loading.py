@@ -23,19 +23,21 @@ def load_encoder(
     Raises:
         UserError: If the network has no V-V path (open_clip) or no intermediate features (timm).
     """
-    spec = EncoderSpec(replace(weights, state_dict={}), config)
+    bare = replace(weights, state_dict={})
     if weights.library == "open_clip":
+        settings = config.settled(vision_only=False, any_size=False)
         tensors = clip_encoder.vision_tensors(weights, config.image_size)
-        encode_texts = clip_encoder.text_encoder(weights)
-        return build_encoder(spec, tensors, device), encode_texts
+        encoder = build_encoder(EncoderSpec(bare, settings), tensors, device)
+        return encoder, clip_encoder.text_encoder(weights)
     if config.compat == "official":
         raise UserError(
             f"compat: official needs a CLIP model, the released code knows no other; --encoder is "
             f"{weights.source}."
         )
-    return build_encoder(
-        spec, timm_encoder.network_tensors(weights, config.image_size), device
-    ), None
+    network = timm_encoder.resized_network(weights, config.image_size)
+    any_size = not timm_encoder.has_positions(network)
+    settings = config.settled(vision_only=True, any_size=any_size)
+    return build_encoder(EncoderSpec(bare, settings), network.state_dict(), device), None
 
 
 def build_encoder(spec: EncoderSpec, tensors: Mapping[str, Tensor], device: str) -> Encoder:

@@ -14,13 +14,14 @@ from millsight.platform.weights.building import construct
 from millsight.pretraining.kead.encoders import Encoder
 from millsight.pretraining.kead.features import Grid, PatchFeatures, evenly_spaced
 
-FINEST_STRIDE, COARSEST_STRIDE = 4, 16
-"""Strides of the CNN stages whose features are kept: finer ones see no more than edges, coarser
-ones lose small defects."""
-
 
 class TimmEncoder(Encoder):
-    """Features of a timm ViT's evenly spaced blocks, or of a CNN's middle stages."""
+    """Features of a timm transformer's evenly spaced blocks, or of one deep stage of a CNN.
+
+    Of a CNN built from stages of blocks (EfficientNet and its kin) it is the last stage but one, of
+    any other the last. On the training splits of magnetic-tile and kolektor, shallower stages and
+    means over stages were no better with four normal pictures: see README.md.
+    """
 
     def build(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         """Build the network; one whose buffers are not all in ``tensors`` is built with values."""
@@ -30,22 +31,44 @@ class TimmEncoder(Encoder):
         if any(buffer.is_meta for buffer in network.buffers()):
             network = self._construct()
             network.load_state_dict(dict(tensors), strict=True, assign=True)
-        self._indices = _choose_layers(network, self.spec.settings.layers)
         return network
 
     def forward(self, pixels: Tensor) -> PatchFeatures:
         """Encode (B, 3, h, w) normalised pictures on the encoder's device."""
+        if has_positions(self.network):
+            maps = self._block_features(pixels)
+        else:
+            maps = self._stage_features(pixels)
+        grids: tuple[Grid, ...] = tuple((item.shape[2], item.shape[3]) for item in maps)
+        return PatchFeatures(tuple(item.flatten(2).mT for item in maps), grids)
+
+    def _block_features(self, pixels: Tensor) -> list[Tensor]:
         network: Any = self.network
-        maps = network.forward_intermediates(
+        depth = len(network.feature_info)
+        numbers = evenly_spaced(depth, self.spec.settings.layers)
+        maps: list[Tensor] = network.forward_intermediates(
             pixels,
-            indices=list(self._indices),
+            indices=[number - 1 for number in numbers],
             intermediates_only=True,
             stop_early=True,
             output_fmt="NCHW",
-            **({"norm": True} if _is_transformer(network) else {}),
+            **({"norm": True} if hasattr(network, "patch_embed") else {}),
         )
-        grids: tuple[Grid, ...] = tuple((item.shape[2], item.shape[3]) for item in maps)
-        return PatchFeatures(tuple(item.flatten(2).mT for item in maps), grids)
+        return maps
+
+    def _stage_features(self, pixels: Tensor) -> list[Tensor]:
+        network: Any = self.network
+        stages = getattr(network, "blocks", None)
+        if stages is None:
+            last: list[Tensor] = network.forward_intermediates(
+                pixels, indices=1, intermediates_only=True
+            )
+            return last
+        found: list[Tensor] = []
+        handle = stages[-2].register_forward_hook(lambda _, __, output: found.append(output))
+        with handle:
+            network.forward_features(pixels)
+        return found
 
     def _construct(self) -> nn.Module:
         weights = self.spec.weights
@@ -54,11 +77,11 @@ class TimmEncoder(Encoder):
         return resized
 
 
-def network_tensors(weights: LoadedWeights, image_size: int | None) -> dict[str, Tensor]:
-    """Take the network's tensors, its position embeddings resampled to ``image_size``.
+def resized_network(weights: LoadedWeights, image_size: int | None) -> nn.Module:
+    """Build the network, its position embeddings resampled to ``image_size``.
 
     Raises:
-        UserError: If the network gives no intermediate features.
+        UserError: If it gives no intermediate features.
     """
     network = _resized(build_model(weights), image_size)
     if not hasattr(network, "forward_intermediates"):
@@ -66,25 +89,15 @@ def network_tensors(weights: LoadedWeights, image_size: int | None) -> dict[str,
             f"--encoder: timm's {weights.architecture} gives no intermediate features; name a "
             "network that has forward_intermediates, such as a ResNet, an EfficientNet or a ViT."
         )
-    tensors: dict[str, Tensor] = network.state_dict()
-    return tensors
-
-
-def _resized(network: Any, image_size: int | None) -> Any:
-    # Networks with position embeddings can resample them; a CNN takes any size as it is.
-    if image_size is not None and hasattr(network, "set_input_size"):
-        network.set_input_size(img_size=(image_size, image_size))
     return network
 
 
-def _is_transformer(network: Any) -> bool:
-    return hasattr(network, "blocks") and hasattr(network, "patch_embed")
+def has_positions(network: nn.Module) -> bool:
+    """Say whether the network is bound to one size of pictures, as transformers are."""
+    return hasattr(network, "set_input_size")
 
 
-def _choose_layers(network: Any, count: int) -> tuple[int, ...]:
-    """Choose indices for ``forward_intermediates``: blocks of a ViT, stages of a CNN."""
-    strides = [info["reduction"] for info in network.feature_info]
-    if len(set(strides)) == 1:
-        return tuple(number - 1 for number in evenly_spaced(len(strides), count))
-    fitting = [i for i, s in enumerate(strides) if FINEST_STRIDE <= s <= COARSEST_STRIDE]
-    return tuple(fitting[-count:])
+def _resized(network: nn.Module, image_size: int | None) -> nn.Module:
+    if image_size is not None and has_positions(network):
+        network.set_input_size(img_size=(image_size, image_size))  # type: ignore[operator]
+    return network

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from millsight.platform import storage
+from millsight.platform import artifacts
 from millsight.platform.artifacts import Draft, drafting, find_artifact, open_artifact
 from millsight.platform.commands import Outcome, OutputConfig
 from millsight.platform.errors import UserError
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 KIND = "clip"
 SCHEMA_VERSION = 1
-CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(kw_only=True)
@@ -99,41 +97,39 @@ def _train(
     teacher = Teacher(settings.teacher, grid)
     texts = [sentence for captions in data.captions for sentence in captions]
     training = Training.start(settings, texts, teacher.channels)
-    checkpoint = Path(draft.file(CHECKPOINT))
+    checkpoint = Path(draft.file(artifacts.CHECKPOINT))
     if checkpoint.exists():
         training.restore(checkpoint)
-    started = time.monotonic()
+    last = min(settings.epochs, settings.stop_after or settings.epochs)
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         dense = None
-        if training.head is not None:
+        if training.head is not None and training.epoch < last:
             bar = progress.add_task("Teacher's features", total=len(learned))
             dense = teacher.all_features(
                 learned.pictures, lambda done: progress.update(bar, completed=done)
             )
-        steps = settings.epochs * (len(learned) // settings.batch_size)
+        steps = last * (len(learned) // settings.batch_size)
         bar = progress.add_task("Training steps", total=steps)
 
         def log(losses: Mapping[str, float], step: int) -> None:
             progress.update(bar, completed=step)
             tracker.log(losses, step)
 
-        while training.epoch < settings.epochs:
+        while training.epoch < last:
             training.run_epoch(learned, dense, log)
             training.save(str(checkpoint))
             tracker.log(evaluate(training.model, settings, held_out), step=None)
     metrics = evaluate(training.model, settings, held_out)
     export.export(training.model, settings, draft.path)
     facts = {
-        "command": "millsight pretrain clip",
+        "command": "millsight pretrain clip --data DATA",
         "config": asdict(settings),
         "data": f"`millsight generate procedural` with {data_recipe}; {len(learned)} pictures for "
         f"training, {len(held_out)} held out",
         "teacher_sha256": teacher.sha256,
         "parameters": export.count_parameters(training.model),
-        "minutes": (time.monotonic() - started) / 60,
         "metrics": metrics,
     }
     export.write_card(Path(draft.file(export.CARD_FILE)), facts)
-    storage.filesystem(checkpoint)[0].rm(str(checkpoint))
     return metrics

@@ -41,8 +41,8 @@ def write_card(path: Path, facts: Mapping[str, Any]) -> None:
 
     Args:
         path: The card's file.
-        facts: ``command``, ``config``, ``data``, ``teacher_sha256``, ``parameters``, ``minutes``
-            and ``metrics``, as ``pretrain`` gathers them.
+        facts: ``command``, ``config``, ``data``, ``teacher_sha256``, ``parameters`` and
+            ``metrics``, as ``pretrain`` gathers them.
     """
     metrics = "\n".join(f"| {name} | {_shown(value)} |" for name, value in facts["metrics"].items())
     settings = json.dumps(facts["config"], indent=2)
@@ -53,7 +53,7 @@ An open_clip image-text model of {facts["parameters"] / 1e6:.1f} million paramet
 ship, so that everything in millsight runs without a network. It has seen procedural steel only and
 stands in for a real CLIP: name one with `--kead.encoder open_clip:MODEL/TAG`.
 
-- **Made by** `{facts["command"]}` in {facts["minutes"]:.0f} minutes of training.
+- **Made by** `{facts["command"]}` with the settings below.
 - **Data**: {facts["data"]}
 - **Teacher**: {facts["config"]["teacher"]}, tensors' SHA-256 `{facts["teacher_sha256"][:16]}`.
 - **Tensors**: fp16; words that no caption uses are zero vectors.

@@ -98,7 +98,7 @@ def test_augmentation_lowers_the_distance_of_a_turned_normal(
 
 @pytest.mark.parametrize(
     ("encoder", "grid"),
-    [("embedded:efficientnet-lite0", (32, 32)), ("random:timm:test_vit", (8, 8))],
+    [("embedded:efficientnet-lite0", (4, 5)), ("random:timm:test_vit", (8, 8))],
 )
 def test_vision_only(encoder: str, grid: tuple[int, int], pictures: Pictures) -> None:
     kead = KeAD.load(KeADConfig(encoder=encoder, k=1, image_size=128))
@@ -107,7 +107,8 @@ def test_vision_only(encoder: str, grid: tuple[int, int], pictures: Pictures) ->
     assert known.class_score is None
     assert other.map.shape == grid
     assert known.score < 1e-4 < other.score
-    assert other.score == other.map.max()
+    highest = np.sort(other.map.ravel())[::-1][: max(1, int(0.05 * other.map.size))]
+    assert other.score == pytest.approx(highest.mean(), rel=1e-6)
 
 
 def test_vision_only_without_normals_is_refused() -> None:
