@@ -25,7 +25,8 @@ from millsight.platform.fingerprints import Input, Recipe, to_json
 
 MANIFEST = "artifact.json"
 MARKER = "fingerprint"
-BOOKKEEPING = (MARKER, "shards", "failed")
+CHECKPOINT = "checkpoint.pt"
+BOOKKEEPING = (MARKER, "shards", "failed", CHECKPOINT)
 LIBRARIES = ("millsight", "numpy", "torch", "open_clip_torch", "timm", "pyarrow")
 
 
