@@ -10,6 +10,11 @@ from millsight.platform.tracking import RunInfo, TrackingConfig, track
 
 KIND = "evaluation"
 SCHEMA_VERSION = 1
+HEADLINE = {
+    "image_auroc": "image AUROC",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO",
+}
 
 
 @dataclass(kw_only=True)
@@ -57,18 +62,17 @@ def evaluate(config: EvaluateConfig) -> Outcome:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
+    """Print one line per category, in 80 columns; the report has every metric."""
     from rich.console import Console
     from rich.table import Table
 
-    from millsight.evaluation.metrics.results import METRICS
-
     table = Table(box=None, header_style="bold")
     table.add_column("category")
-    for name in ("pictures", "defective", *METRICS):
-        table.add_column(name.replace("_", " "), justify="right")
+    for heading in ("defective", *HEADLINE.values()):
+        table.add_column(heading, justify="right")
     for row in rows:
-        cells = [_cell(row[name]) for name in METRICS]
-        table.add_row(str(row["category"]), str(row["n_pictures"]), str(row["n_defective"]), *cells)
+        counts = f"{row['n_defective']} of {row['n_pictures']}"
+        table.add_row(str(row["category"]), counts, *(_cell(row[name]) for name in HEADLINE))
     Console().print(table)
 
 
@@ -76,4 +80,4 @@ def _cell(estimate: dict[str, Any]) -> str:
     value, low, high = estimate["value"], estimate["low"], estimate["high"]
     if value is None:
         return "-"
-    return f"{value:.3f}" if low is None else f"{value:.3f}\n{low:.2f}-{high:.2f}"
+    return f"{value:.3f}" if low is None else f"{value:.3f} {low:.2f}-{high:.2f}"

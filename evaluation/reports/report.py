@@ -81,8 +81,11 @@ def render_report(content: ReportContent, limits: ReportLimits) -> str:
     scales = _scales(content)
     rows = _thresholds(content)
     sections = choose_sections(content.pictures, limits)
+    nested = {name for name, value in content.provenance.items() if isinstance(value, Mapping)}
     return environment.get_template("report.html.j2").render(
         content=content,
+        facts={name: value for name, value in content.provenance.items() if name not in nested},
+        details={name: value for name, value in content.provenance.items() if name in nested},
         limits=limits,
         warnings=[*content.warnings, *_gaps(content)],
         columns=COLUMNS,
