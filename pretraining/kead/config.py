@@ -18,7 +18,7 @@ class KeADConfig:
     """Everything that decides a KeAD score, besides the pictures.
 
     Attributes:
-        encoder: Where the weights come from, for example ``embedded:micro-clip``,
+        encoder: Where the weights come from, for example ``embedded:efficientnet-lite0``,
             ``open_clip:ViT-B-16-plus-240/laion400m_e32``, ``timm:vit_small_patch14_dinov2.lvd142m``
             or ``path:``. A timm encoder has no text: the memory bank alone scores.
         k: Normal pictures per category in the memory bank; 0 scores by the text alone.
@@ -47,7 +47,7 @@ class KeADConfig:
         precision: Arithmetic of the encoder: ``fp32``, or ``fp16`` / ``bf16`` by autocast.
     """
 
-    encoder: str = "embedded:micro-clip"
+    encoder: str = "embedded:efficientnet-lite0"
     k: int = 4
     seed: int = 0
     prompts: str = "auto"
