@@ -56,7 +56,11 @@ def evaluate(config: EvaluateConfig) -> Outcome:
             tracker.summary(metrics)
             map_report.write(draft, sources, evaluation)
             artifact = draft.commit(metrics)
-    _print(map_report.read_rows(artifact))
+    rows = map_report.read_rows(artifact)
+    if any(row["n_pictures"] for row in rows):
+        _print(rows)
+    else:
+        print("No picture is labelled: the report shows the most and the least anomalous ones.")
     print(f"report: {artifact.file(map_report.REPORT_FILE)}")
     return Outcome(artifact=artifact)
 

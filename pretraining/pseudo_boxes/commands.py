@@ -59,7 +59,7 @@ def _print(console: Any, report: Any, artifact: Artifact) -> None:
 
     with_masks = report["mask_iou"]["pictures"] > 0
     table = Table(title="pseudo boxes", title_justify="left", box=None)
-    table.add_column("category", overflow="fold")
+    table.add_column("category", no_wrap=True)
     for heading in HEADINGS + IOU_HEADINGS * with_masks:
         table.add_column(heading, justify="right")
     for name, row in report["categories"].items():
