@@ -26,6 +26,7 @@ from millsight.platform.fingerprints import Input, Recipe, to_json
 MANIFEST = "artifact.json"
 MARKER = "fingerprint"
 CHECKPOINT = "checkpoint.pt"
+SHOWN = 6
 BOOKKEEPING = (MARKER, "shards", "failed", CHECKPOINT)
 LIBRARIES = ("millsight", "numpy", "torch", "open_clip_torch", "timm", "pyarrow")
 
@@ -137,11 +138,13 @@ def find_artifact(path: str | Path, recipe: Recipe) -> Artifact | None:
         )
     artifact = open_artifact(path)
     if artifact.fingerprint != recipe.fingerprint:
+        differing = recipe.differences(artifact.manifest)
+        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise RefusedError(
             f"{path} holds {artifact.manifest['kind']} with fingerprint "
             f"{artifact.fingerprint[:12]}, this run's is {recipe.fingerprint[:12]}: they differ in "
-            f"{', '.join(recipe.differences(artifact.manifest))}. Leave --output out to get a "
-            "directory of its own, or name an empty one."
+            f"{', '.join(differing[:SHOWN])}{more}. Leave --output out to get a directory of its "
+            "own, or name an empty one."
         )
     return artifact
 
