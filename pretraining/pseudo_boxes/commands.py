@@ -22,7 +22,7 @@ def boxes(config: BoxesConfig) -> Outcome:
         UserError: If a setting makes no sense, ``maps`` is no maps artifact, ``data`` has no masks
             of its pictures, or ``output`` holds something else.
     """
-    settings = config.build()
+    config.build()
     from rich.console import Console
 
     from millsight.evaluation import anomaly_maps
@@ -34,6 +34,8 @@ def boxes(config: BoxesConfig) -> Outcome:
     )
 
     maps = open_artifact(config.maps, kind=anomaly_maps.KIND)
+    first = next(anomaly_maps.read_maps(maps), None)
+    settings = config.build(with_text=first is not None and first.class_score is not None)
     masks = None if config.data is None else _load_masks(config.data, config.layout)
     recipe = boxes_recipe(maps, settings, masks)
     path = OutputConfig(config.workspace, config.output).path(recipe)
