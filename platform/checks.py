@@ -177,10 +177,11 @@ def _write(directory: str) -> Check:
 
 
 def _weights() -> Check:
-    from millsight.platform.weights.sources import load_weights
+    from millsight.platform.weights.sources import embedded_names, load_weights
 
-    loaded = load_weights("embedded:efficientnet-lite0", offline=True)
-    return Check("embedded weights", "ok", f"efficientnet-lite0 {loaded.fingerprint[:12]}")
+    found = {name: load_weights(f"embedded:{name}", offline=True) for name in embedded_names()}
+    shown = ", ".join(f"{name} {loaded.fingerprint[:12]}" for name, loaded in found.items())
+    return Check("embedded weights", "ok", shown)
 
 
 def _ray() -> Check:

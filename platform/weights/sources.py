@@ -87,12 +87,21 @@ def from_directory(source: str, folder: Path) -> LoadedWeights:
     )
 
 
+def embedded_names() -> list[str]:
+    """Return the names that ``embedded:`` knows."""
+    return [LITE0, *sorted(_entries())]
+
+
+def _entries() -> dict[str, importlib.metadata.EntryPoint]:
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=EMBEDDED_GROUP)}
+
+
 def _embedded(source: str, name: str) -> LoadedWeights:
     if name == LITE0:
         return _efficientnet_lite0(source)
-    entries = {e.name: e for e in importlib.metadata.entry_points(group=EMBEDDED_GROUP)}
+    entries = _entries()
     if name not in entries:
-        raise names.unknown("embedded weights", name, [*entries, LITE0])
+        raise names.unknown("embedded weights", name, embedded_names())
     # An entry reads "package:folder": named by the room that ships it, so the floor imports none.
     folder = importlib.resources.files(entries[name].module) / entries[name].attr
     with importlib.resources.as_file(folder) as local:
