@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -13,7 +14,6 @@ from millsight.platform.weights import LoadedWeights, build_model
 from millsight.platform.weights.building import construct
 from millsight.pretraining.kead.encoders import Encoder
 from millsight.pretraining.kead.features import PatchFeatures
-from millsight.pretraining.kead.text import EncodeTexts
 from millsight.pretraining.kead.vv_attention import VVVisionTransformer, require_supported
 
 POSITIONS = "visual.positional_embedding"
@@ -62,30 +62,53 @@ def vision_tensors(weights: LoadedWeights, image_size: int | None) -> dict[str, 
     }
 
 
-def text_encoder(weights: LoadedWeights) -> EncodeTexts:
-    """Return the function from T sentences to their (T, D) float32 embeddings.
+class TextEncoder:
+    """The text tower of an open_clip model, from T sentences to their (T, D) float32 embeddings.
 
     Sentences longer than the model's context are cut at its end, as open_clip does.
-    """
-    from open_clip import tokenizer
 
-    model: Any = build_model(weights)
-    text = weights.config["model_cfg"]["text_cfg"]
-    length = text.get("context_length", 77)
-    if text.get("hf_tokenizer_name"):
-        tokenize: Any = tokenizer.HFTokenizer(text["hf_tokenizer_name"], context_length=length)
-    else:
-        tokenize = tokenizer.SimpleTokenizer(context_length=length)
+    Args:
+        weights: Of an open_clip model.
+    """
+
+    def __init__(self, weights: LoadedWeights) -> None:
+        from open_clip import tokenizer
+
+        self._model: Any = build_model(weights)
+        text = weights.config["model_cfg"]["text_cfg"]
+        length = text.get("context_length", 77)
+        if text.get("hf_tokenizer_name"):
+            name = text["hf_tokenizer_name"]
+            self._tokenize: Any = tokenizer.HFTokenizer(name, context_length=length)
+        else:
+            self._tokenize = tokenizer.SimpleTokenizer(context_length=length)
 
     @torch.inference_mode()
-    def encode_texts(sentences: Sequence[str]) -> Tensor:
+    def __call__(self, sentences: Sequence[str]) -> Tensor:
+        """Embed sentences, not normalised."""
         chunks = [
             list(sentences[start : start + TEXT_BATCH])
             for start in range(0, len(sentences), TEXT_BATCH)
         ]
-        return torch.cat([model.encode_text(tokenize(chunk)).float() for chunk in chunks])
+        embedded = [self._model.encode_text(self._tokenize(chunk)).float() for chunk in chunks]
+        return torch.cat(embedded)
 
-    return encode_texts
+    def unknown_words(self, sentences: Sequence[str]) -> list[str]:
+        """Name the words that the model has never met: all their tokens are zero vectors.
+
+        A small model's training leaves them so (``micro_clip.train.Training.start``); a published
+        model has none.
+        """
+        table = getattr(self._model, "token_embedding", None)
+        if table is None:
+            return []
+        words = sorted({word for text in sentences for word in re.findall(r"[a-z]+", text.lower())})
+        tokens = self._tokenize(words)[:, 1:]
+        met = table.weight.any(dim=1)
+        # The end of a text has the highest id; what follows is padding.
+        own = torch.arange(tokens.shape[1]) < tokens.argmax(dim=1, keepdim=True)
+        known = (met[tokens] & own).any(dim=1).tolist()
+        return [word for word, is_known in zip(words, known, strict=True) if not is_known]
 
 
 def _skeleton(weights: LoadedWeights, image_size: int | None) -> Any:

@@ -6,6 +6,7 @@ arXiv 2509.18919 (AGSSP), section 4.1.1.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from torch.nn import functional
 from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import to_json
 from millsight.platform.weights import LoadedWeights, load_weights
+from millsight.pretraining.kead.clip_encoder import TextEncoder
 from millsight.pretraining.kead.config import KeADConfig
 from millsight.pretraining.kead.encoders import Encoder
 from millsight.pretraining.kead.features import PatchFeatures
@@ -33,7 +35,10 @@ from millsight.pretraining.kead.text import (
     embed_prompts,
 )
 
+logger = logging.getLogger(__name__)
+
 REFERENCE_BATCH = 8
+SHOWN_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,9 @@ class KeAD:
         """Embed a prompt set as t_n and t_a, (2, D) unit rows on the encoder's device."""
         assert self.encode_texts is not None  # noqa: S101
         phrases = make_phrases(prompts, sentences)
+        if sentences == "defects" and isinstance(self.encode_texts, TextEncoder):
+            unknown = self.encode_texts.unknown_words((*phrases.normal, *phrases.anomalous))
+            _warn_of_unknown_words(prompts.category, unknown)
         return embed_prompts(
             phrases.normal,
             phrases.anomalous,
@@ -280,6 +288,18 @@ def combine(
         )
         for i in range(len(grids))
     ]
+
+
+def _warn_of_unknown_words(category: str, words: Sequence[str]) -> None:
+    if words:
+        logger.warning(
+            "the encoder has never met %d words of the prompts for %s (%s%s), which say nothing to "
+            "it: name another encoder, or --kead.sentences generic.",
+            len(words),
+            category,
+            ", ".join(words[:SHOWN_WORDS]),
+            ", ..." if len(words) > SHOWN_WORDS else "",
+        )
 
 
 def _by_shape(pixels: Sequence[Tensor]) -> list[list[int]]:

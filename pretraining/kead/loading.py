@@ -28,7 +28,7 @@ def load_encoder(
         settings = config.settled(vision_only=False, any_size=False)
         tensors = clip_encoder.vision_tensors(weights, config.image_size)
         encoder = build_encoder(EncoderSpec(bare, settings), tensors, device)
-        return encoder, clip_encoder.text_encoder(weights)
+        return encoder, clip_encoder.TextEncoder(weights)
     if config.compat == "official":
         raise UserError(
             f"compat: official needs a CLIP model, the released code knows no other; --encoder is "

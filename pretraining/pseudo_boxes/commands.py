@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from millsight.platform.commands import Outcome, OutputConfig
+from millsight.platform.tracking import RunInfo, track
 from millsight.pretraining.pseudo_boxes.config import BoxesConfig
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def boxes(config: BoxesConfig) -> Outcome:
     artifact = find_artifact(path, recipe)
     console = Console()
     if artifact is None:
-        artifact = produce_boxes(maps, settings, path, masks)
+        info = RunInfo(recipe.kind, recipe.fingerprint, dict(recipe.config))
+        with track(config.tracking, info) as tracker:
+            artifact = produce_boxes(maps, settings, path, masks)
+            tracker.summary(artifact.manifest["metrics"])
     else:
         console.print("done already")
     _print(console, read_report(artifact), artifact)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from millsight.platform.errors import UserError
+from millsight.platform.tracking import TrackingConfig
 
 Compat = Literal["paper", "official"]
 MARGIN, BANK_MARGIN = 0.1, 0.02
@@ -49,6 +50,7 @@ class BoxesConfig:
         max_boxes: Boxes kept per picture, before non-maximum suppression.
         nms_iou: Overlap at which the weaker box goes; 0.5, or 0.8 with compat official.
         compat: paper, or official for the released code with its quirks.
+        tracking: Who is told.
     """
 
     maps: str
@@ -61,6 +63,7 @@ class BoxesConfig:
     max_boxes: int = 10
     nms_iou: float | None = None
     compat: Compat = "paper"
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def build(self, *, with_text: bool = True) -> BoxSettings:
         """Resolve the settings that decide the boxes.

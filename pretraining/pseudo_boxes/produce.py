@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.progress import track
+
 from millsight.evaluation.anomaly_maps import AnomalyMap, read_maps
 from millsight.platform import storage
 from millsight.platform.artifacts import Artifact, drafting
@@ -112,7 +115,8 @@ def _find_all(
     coco = CocoWriter(maps.fingerprint)
     counter = BoxCounter(thresholds, settings.max_boxes)
     sweep = MaskIouSweep(*overall_range(thresholds))
-    for item in read_maps(maps):
+    total, console = maps.manifest["metrics"].get("pictures"), Console(stderr=True)
+    for item in track(read_maps(maps), "Boxes", total, console=console):
         limits = thresholds[item.category]
         normal = limits.is_normal(item.score)
         found = [] if normal else find_boxes(item.upsample(), limits.map_threshold, settings)

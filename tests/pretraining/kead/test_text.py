@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from open_clip import SimpleTokenizer
 from torch import Tensor
 
 from millsight.platform.weights import LoadedWeights
-from millsight.pretraining.kead.clip_encoder import text_encoder
+from millsight.pretraining.kead.clip_encoder import TextEncoder
+from millsight.pretraining.kead.config import KeADConfig
+from millsight.pretraining.kead.kead import KeAD
 from millsight.pretraining.kead.text import TEMPLATES, anomaly_probability, embed_prompts
 
 
@@ -22,7 +26,7 @@ def test_the_21_templates() -> None:
 
 @pytest.mark.parametrize("center", [True, False])
 def test_ensemble_follows_the_formula(weights: LoadedWeights, center: bool) -> None:
-    encode = text_encoder(weights)
+    encode = TextEncoder(weights)
     templates = ("a photo of a {}.", "the {}.")
     normal, anomalous = (
         ["flawless pipe", "pipe"],
@@ -57,8 +61,31 @@ def test_probability_is_the_softmax_of_two_cosines() -> None:
 
 
 def test_many_sentences_embed_as_one_by_one(weights: LoadedWeights) -> None:
-    encode = text_encoder(weights)
+    encode = TextEncoder(weights)
     sentences: Sequence[str] = [f"steel number {i}" for i in range(300)]
     together: Tensor = encode(sentences)
     assert together.shape == (300, 32)
     torch.testing.assert_close(together[[299]], encode([sentences[299]]), rtol=0, atol=1e-5)
+
+
+def test_words_whose_tokens_are_zero_are_unknown(
+    make_weights: Callable[..., LoadedWeights],
+) -> None:
+    weights = make_weights()
+    assert TextEncoder(weights).unknown_words(["A steel pipe with rust"]) == []
+    tensors = dict(weights.state_dict)
+    table = tensors["token_embedding.weight"].clone()
+    for token in SimpleTokenizer().encode("rust"):
+        table[token] = 0
+    tensors["token_embedding.weight"] = table
+    forgetful = TextEncoder(replace(weights, state_dict=tensors))
+    assert forgetful.unknown_words(["A steel pipe with Rust.", "rusty, pipe"]) == ["rust"]
+
+
+def test_unknown_words_of_a_prompt_set_are_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    for sentences in ("generic", "defects"):
+        caplog.clear()
+        config = KeADConfig(encoder="embedded:micro-clip", k=0, sentences=sentences)
+        KeAD.load(config).learn("magnetic_tile")
+        assert ("--kead.sentences generic" in caplog.text) == (sentences == "defects")
+    assert "magnetic_tile (across, black" in caplog.text
