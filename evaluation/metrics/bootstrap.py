@@ -7,7 +7,7 @@ resamples is one matrix product and one vectorised pass over the tied groups.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -86,6 +86,29 @@ def _count(drawn: NDArray[np.int64] | None, rows: int, n_pictures: int) -> NDArr
     flat = (drawn + n_pictures * np.arange(rows)[:, None]).ravel()
     counts = np.bincount(flat, minlength=rows * n_pictures)
     return counts.reshape(rows, n_pictures).astype(np.float32)
+
+
+def replicate(
+    measure: Callable[[NDArray[np.float32]], Mapping[str, Array]],
+    n_pictures: int,
+    n_resamples: int,
+    seed: int | tuple[int, ...],
+) -> dict[str, Array]:
+    """Measure every resample.
+
+    Args:
+        measure: From ``(r, N)`` weights to metric name to ``(r, ...)`` values.
+        n_pictures: N.
+        n_resamples: R.
+        seed: See :func:`resample_weights`.
+
+    Returns:
+        Metric name to ``(R, ...)`` values.
+    """
+    none = np.zeros((0, n_pictures), dtype=np.float32)
+    blocks = [measure(weights) for weights in resample_weights(n_pictures, n_resamples, seed)]
+    blocks = blocks or [measure(none)]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def picture_curve(

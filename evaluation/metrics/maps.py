@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millsight.evaluation.metrics.aupro import FPR_LIMIT, aupro
-from millsight.evaluation.metrics.bootstrap import Estimate, picture_curve, resample_weights
+from millsight.evaluation.metrics.bootstrap import picture_curve, replicate
 from millsight.evaluation.metrics.histograms import ScoreHistograms, ranking_edges
 from millsight.evaluation.metrics.pixels import PicturePixels, picture_pixels, pixel_curve
 from millsight.evaluation.metrics.ranking import Array, RankingCurve
@@ -23,6 +23,7 @@ from millsight.evaluation.metrics.results import (
     BootstrapConfig,
     MapEvaluation,
     MapMetrics,
+    estimates,
 )
 
 Size = tuple[int, int]
@@ -129,15 +130,11 @@ class _Ranked:
 
     def replicates(self, n_resamples: int) -> dict[str, Array]:
         shift = self.quantisation_shift()
-        parts: dict[str, list[Array]] = {name: [] for name in METRICS}
-        for weights in resample_weights(len(self.scores), n_resamples, self.seed):
-            for name, drawn in self._resampled(weights).items():
-                parts[name].append(np.clip(drawn + shift[name], 0, 1))
-        undefined = np.full(n_resamples, np.nan)
-        return {name: np.concatenate(p) if p else undefined for name, p in parts.items()}
+        drawn = replicate(self._resampled, len(self.scores), n_resamples, self.seed)
+        return {name: np.clip(drawn[name] + shift[name], 0, 1) for name in METRICS}
 
     def _resampled(self, weights: NDArray[np.float32]) -> dict[str, Array]:
-        drawn: dict[str, Array] = {}
+        drawn: dict[str, Array] = dict.fromkeys(METRICS, np.full(len(weights), np.nan))
         if len(self.scores):
             drawn |= _image_values(picture_curve(self.scores, self.labels, weights))
         if self.histograms is not None:
@@ -167,7 +164,7 @@ def _evaluate(pictures: _Pictures, fpr_limit: float, config: BootstrapConfig) ->
     counts = dict.fromkeys(IMAGE_METRICS, len(known)) | dict.fromkeys(PIXEL_METRICS, len(masked))
     return MapMetrics(
         pictures.category,
-        **_estimates(values, replicates, config, counts),
+        **estimates(values, replicates, counts, config),
         image_threshold=float(ranked.image.f1_max()[1]),
         pixel_threshold=float(pixel.f1_max()[1]),
         n_pictures=len(known),
@@ -202,18 +199,6 @@ def _histograms(pixels: list[PicturePixels], exact: RankingCurve) -> ScoreHistog
     return ScoreHistograms.of(pixels, ranking_edges(exact))
 
 
-def _estimates(
-    values: Mapping[str, float],
-    replicates: Mapping[str, Array],
-    config: BootstrapConfig,
-    counts: Mapping[str, int],
-) -> dict[str, Any]:
-    return {
-        name: Estimate.of(values[name], replicates[name], config.confidence, counts[name])
-        for name in METRICS
-    }
-
-
 def _mean(results: list[MapMetrics], config: BootstrapConfig) -> MapMetrics:
     values, replicates, counts = {}, {}, {}
     for name in METRICS:
@@ -222,7 +207,7 @@ def _mean(results: list[MapMetrics], config: BootstrapConfig) -> MapMetrics:
         numbers = [getattr(row, name).value for row in defined]
         values[name] = float(np.mean(numbers)) if defined else float("nan")
         drawn = [row.replicates[name] for row in defined]
-        replicates[name] = np.mean(drawn, axis=0) if drawn else np.zeros(0)
+        replicates[name] = np.mean(drawn, axis=0) if drawn else np.full(config.n_resamples, np.nan)
     totals: dict[str, Any] = {
         name: sum(getattr(row, name) for row in results)
         for name in MapMetrics.__slots__
@@ -230,7 +215,7 @@ def _mean(results: list[MapMetrics], config: BootstrapConfig) -> MapMetrics:
     }
     return MapMetrics(
         MEAN,
-        **_estimates(values, replicates, config, counts),
+        **estimates(values, replicates, counts, config),
         image_threshold=float("nan"),
         pixel_threshold=float("nan"),
         quantisation_error=max((row.quantisation_error for row in results), default=0.0),

@@ -89,14 +89,14 @@ class RankingCurve:
         """Area under the ROC curve, ``(...)``; NaN unless both classes are present."""
         caught = self.positives.cumsum(-1)
         area = (self.negatives * (caught - self.positives / 2)).sum(-1)
-        return _ratio(area, self.positives.sum(-1) * self.negatives.sum(-1))
+        return ratio(area, self.positives.sum(-1) * self.negatives.sum(-1))
 
     def average_precision(self) -> Array:
         """Sum of precision x recall step, ``(...)``; NaN without positives."""
         caught = self.positives.cumsum(-1)
         called = caught + self.negatives.cumsum(-1)
         area = (self.positives * caught / np.maximum(called, 1)).sum(-1)
-        return _ratio(area, self.positives.sum(-1))
+        return ratio(area, self.positives.sum(-1))
 
     def f1_max(self) -> tuple[Array, Array]:
         """Highest F1 over all thresholds, and the threshold (call ``score >= threshold``).
@@ -115,7 +115,13 @@ class RankingCurve:
         return np.where(total > 0, f1.max(-1), np.nan), threshold
 
 
-def _ratio(numerator: Array, denominator: Array) -> Array:
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """Divide, elementwise; NaN where the denominator is not positive, for there is nothing to rate.
+
+    Args:
+        numerator: ``(...)``, zero wherever the denominator is.
+        denominator: ``(...)``.
+    """
     with np.errstate(invalid="ignore"):
         return np.where(denominator > 0, numerator / denominator, np.nan)
 

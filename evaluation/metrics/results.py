@@ -1,8 +1,10 @@
-"""What judging anomaly maps returns: one entry per category, their mean, paired differences."""
+"""What an evaluation returns: rows of estimates, and the paired difference of two evaluations."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
 
 from millsight.evaluation.metrics.bootstrap import Estimate, defined
 from millsight.evaluation.metrics.ranking import Array
@@ -11,6 +13,7 @@ IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro")
 METRICS = IMAGE_METRICS + PIXEL_METRICS
 MEAN = "mean"
+ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,55 @@ class BootstrapConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class MapMetrics:
+class Row:
+    """A row of numbers: its metrics are fields of type :class:`Estimate`.
+
+    Attributes:
+        replicates: Per metric ``(R,)`` float64, its value on every resample.
+    """
+
+    replicates: dict[str, Array] = field(repr=False, compare=False, kw_only=True)
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON: estimates as dicts, NaN as ``None``, replicates left out."""
+        row: dict[str, object] = {}
+        for column in fields(self):
+            value = getattr(self, column.name)
+            if isinstance(value, Estimate):
+                row[column.name] = value.to_dict()
+            elif isinstance(value, int | float):
+                row[column.name] = defined(value)
+            elif isinstance(value, str):
+                row[column.name] = value
+        return row
+
+    def minus(self, other: Row, confidence: float) -> dict[str, Estimate]:
+        """Paired difference of every metric; both must have been resampled alike."""
+        gaps = {}
+        for name, drawn in self.replicates.items():
+            ours, theirs = getattr(self, name), getattr(other, name)
+            gap, n = ours.value - theirs.value, min(ours.n, theirs.n)
+            gaps[name] = Estimate.of(gap, drawn - other.replicates[name], confidence, n)
+        return gaps
+
+
+class Evaluation(Protocol):
+    """What :func:`compare` needs of a result."""
+
+    @property
+    def bootstrap(self) -> BootstrapConfig:
+        """How the intervals were drawn."""
+
+    @property
+    def truth(self) -> int:
+        """Checksum of all that two runs must share: equal for runs over the same pictures."""
+
+    def rows(self) -> Mapping[str, Row]:
+        """The result's rows by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapMetrics(Row):
     """The numbers of one category, or their mean over categories. Undefined is NaN.
 
     Attributes:
@@ -52,7 +103,6 @@ class MapMetrics:
         n_pixels: Pixels counted.
         quantisation_error: Largest difference between a pixel metric and its value from the
             histograms that the intervals are drawn from. Intervals are shifted by it.
-        replicates: Per metric ``(R,)`` float64, its value on every resample.
     """
 
     category: str
@@ -73,18 +123,6 @@ class MapMetrics:
     n_regions: int
     n_pixels: int
     quantisation_error: float
-    replicates: dict[str, Array] = field(repr=False, compare=False)
-
-    def to_dict(self) -> dict[str, object]:
-        """For JSON: estimates as dicts, NaN as ``None``, replicates left out."""
-        row: dict[str, object] = {"category": self.category}
-        for column in fields(self):
-            number = getattr(self, column.name)
-            if isinstance(number, Estimate):
-                row[column.name] = number.to_dict()
-            elif isinstance(number, int | float):
-                row[column.name] = defined(number)
-        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +141,46 @@ class MapEvaluation:
     bootstrap: BootstrapConfig
     truth: int
 
+    def rows(self) -> dict[str, MapMetrics]:
+        """Every category by name, and the mean as ``"mean"``."""
+        return {row.category: row for row in (*self.categories, self.mean)}
+
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
         rows = [metrics.to_dict() for metrics in self.categories]
         return {"categories": rows, "mean": self.mean.to_dict()}
 
 
-def compare(first: MapEvaluation, second: MapEvaluation) -> dict[str, dict[str, Estimate]]:
+def estimates(
+    values: Mapping[str, float],
+    replicates: Mapping[str, Array],
+    counts: Mapping[str, int],
+    config: BootstrapConfig,
+) -> dict[str, Any]:
+    """Put intervals to values: metric name to :class:`Estimate`, for a row's constructor.
+
+    Args:
+        values: Per metric, on the pictures as they are.
+        replicates: Per metric ``(R,)``, on every resample.
+        counts: Per metric, number of pictures it was computed from.
+        config: States the confidence.
+    """
+    return {
+        name: Estimate.of(value, replicates[name], config.confidence, counts[name])
+        for name, value in values.items()
+    }
+
+
+def compare(first: Evaluation, second: Evaluation) -> dict[str, dict[str, Estimate]]:
     """Paired difference ``first - second`` of every metric.
 
     Returns:
-        Category name (and ``"mean"``) to metric name to difference with interval.
+        Row name (a category and ``"mean"`` for maps) to metric name to difference with interval.
 
     Raises:
         ValueError: If the runs judged different pictures or were resampled differently.
     """
     if first.truth != second.truth or first.bootstrap != second.bootstrap:
         raise ValueError("only runs over the same pictures, resampled alike, can be paired")
-    pairs = zip((*first.categories, first.mean), (*second.categories, second.mean), strict=True)
-    return {a.category: _differences(a, b, first.bootstrap.confidence) for a, b in pairs}
-
-
-def _differences(a: MapMetrics, b: MapMetrics, confidence: float) -> dict[str, Estimate]:
-    found = {}
-    for name in METRICS:
-        ours, theirs = getattr(a, name), getattr(b, name)
-        replicates = a.replicates[name] - b.replicates[name]
-        gap = ours.value - theirs.value
-        found[name] = Estimate.of(gap, replicates, confidence, min(ours.n, theirs.n))
-    return found
+    others, confidence = second.rows(), first.bootstrap.confidence
+    return {name: row.minus(others[name], confidence) for name, row in first.rows().items()}
