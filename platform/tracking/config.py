@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import netrc
 import os
 import warnings
 from collections.abc import Iterator
@@ -10,14 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from millsight.platform import network
 from millsight.platform.tracking.jsonl import JsonlTracker
 from millsight.platform.tracking.tracker import MultiTracker, RunInfo, Status, Tracker
+from millsight.platform.tracking.wandb_api import api_key
 from millsight.platform.tracking.wandb_tracker import WandbTracker
-
-WANDB_HOST = "https://api.wandb.ai"
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class TrackingConfig:
     """Where a run's numbers go.
 
     Attributes:
-        wandb: ``online``, ``offline`` (files for a later ``wandb sync``), ``disabled``, or
+        wandb: ``online``, ``offline`` (files for ``millsight track sync``), ``disabled``, or
             ``auto``: what ``WANDB_MODE`` says, else online where an API key is found
             (``WANDB_API_KEY`` or netrc) and ``MILLSIGHT_OFFLINE`` is not set, else offline.
         project: W&B project.
@@ -65,7 +62,7 @@ class TrackingConfig:
             return "disabled"
         if asked in ("offline", "dryrun") or network.is_forbidden():
             return "offline"
-        if _has_key():
+        if api_key() is not None:
             return "online"
         if asked == "online":
             warnings.warn(
@@ -88,14 +85,3 @@ def track(config: TrackingConfig, run: RunInfo) -> Iterator[Tracker]:
         raise
     finally:
         tracker.finish(status)
-
-
-def _has_key() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", WANDB_HOST)).hostname or ""
-    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    try:
-        return netrc.netrc(path).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

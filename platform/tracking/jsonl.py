@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
-import shutil
 import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from millsight.platform.artifacts import library_versions
 from millsight.platform.fingerprints import to_json
 from millsight.platform.tracking import reader
-from millsight.platform.tracking.tracker import Picture, RunInfo, Scalar, Status
+from millsight.platform.tracking.picture_files import PictureFiles
+from millsight.platform.tracking.tracker import RunInfo, Status
+from millsight.platform.tracking.values import (
+    Curve,
+    Overlay,
+    Picture,
+    Row,
+    Scalar,
+    capped,
+    thinned,
+)
 
 
 class JsonlTracker:
@@ -26,9 +32,11 @@ class JsonlTracker:
 
     Every line is an object with ``type`` and ``time`` (Unix seconds): ``run`` (header: name,
     fingerprint, group, tags, config, host, versions), ``log`` (``step``, ``metrics``),
-    ``pictures`` (``name``, ``step``, ``files`` by caption), ``table`` (``name``, ``rows``),
-    ``summary`` (``metrics``) and ``end`` (``status``, ``seconds``). Going on with a run appends
-    another header. NaN and infinities are written as the strings ``NaN``, ``Infinity`` and
+    ``pictures`` (``name``, ``step``, ``files`` by caption), ``table`` (``name``, ``rows``,
+    ``left_out``: how many rows the cap cost), ``curve`` (``name``, ``points``: columns, x first),
+    ``summary`` (``metrics``) and ``end`` (``status``, ``seconds``). A picture under masks is an
+    object: ``picture`` and ``masks``, files, and ``classes``. Going on with a run appends another
+    header. NaN and infinities are written as the strings ``NaN``, ``Infinity`` and
     ``-Infinity``, since JSON has no numbers for them.
 
     Attributes:
@@ -40,6 +48,7 @@ class JsonlTracker:
         self.folder = directory / run.id
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / reader.FILENAME
+        self._pictures = PictureFiles(self.folder)
         self._started = time.time()
         self.next_step = _next_step(self.path)
         torn = self.path.exists() and not _ends_whole(self.path)
@@ -54,27 +63,25 @@ class JsonlTracker:
         self._write("log", step=self._step(step), metrics=_plain(metrics))
 
     def log_pictures(
-        self, name: str, pictures: Mapping[str, Picture], step: int | None = None
+        self, name: str, pictures: Mapping[str, Picture | Overlay], step: int | None = None
     ) -> None:
         """See ``Tracker.log_pictures``; copies them to ``pictures/``."""
         at = self.next_step if step is None else step
-        folder = self.folder / "pictures"
-        folder.mkdir(exist_ok=True)
-        stem = f"{re.sub(r'[^a-zA-Z0-9_.-]+', '-', name)}-{at:06d}"
-        names = {}
-        for index, (caption, picture) in enumerate(pictures.items()):
-            suffix = picture.suffix if isinstance(picture, Path) else ".png"
-            target = folder / f"{stem}-{index:03d}{suffix}"
-            if isinstance(picture, Path):
-                shutil.copyfile(picture, target)
-            else:
-                Image.fromarray(picture).save(target)
-            names[caption] = f"pictures/{target.name}"
-        self._write("pictures", name=name, step=at, files=names)
+        files = {
+            caption: self._pictures.keep(f"{name}-{at:06d}-{index:03d}", picture)
+            for index, (caption, picture) in enumerate(pictures.items())
+        }
+        self._write("pictures", name=name, step=at, files=files)
 
-    def table(self, name: str, rows: Sequence[Mapping[str, Scalar]]) -> None:
-        """See ``Tracker.table``."""
-        self._write("table", name=name, rows=[_plain(row) for row in rows])
+    def table(self, name: str, rows: Sequence[Row]) -> None:
+        """See ``Tracker.table``; copies its pictures to ``pictures/``."""
+        kept = capped(rows)
+        plain = [self._cells(f"{name}-{index:03d}", row) for index, row in enumerate(kept)]
+        self._write("table", name=name, rows=plain, left_out=len(rows) - len(kept))
+
+    def curve(self, name: str, points: Curve) -> None:
+        """See ``Tracker.curve``."""
+        self._write("curve", name=name, points=_finite(thinned(points)))
 
     def summary(self, metrics: Mapping[str, Scalar]) -> None:
         """See ``Tracker.summary``."""
@@ -85,6 +92,14 @@ class JsonlTracker:
         self._write("end", status=status, seconds=round(time.time() - self._started, 3))
         os.fsync(self._file.fileno())
         self._file.close()
+
+    def _cells(self, stem: str, row: Row) -> dict[str, Any]:
+        return {
+            column: self._pictures.keep(f"{stem}-{column}", cell)
+            if isinstance(cell, Overlay)
+            else _finite(to_json(cell))
+            for column, cell in row.items()
+        }
 
     def _step(self, step: int | None) -> int:
         at = self.next_step if step is None else step

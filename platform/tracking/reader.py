@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from millsight.platform.errors import UserError
+from millsight.platform.tracking.picture_files import read_picture
+from millsight.platform.tracking.values import Overlay
 
 FILENAME = "run.jsonl"
 NOT_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
@@ -31,8 +33,11 @@ class RunRecord:
         history: One row per step, ``step`` and the metrics; where a resumed run logged a step
             again, the later values count.
         summary: Headline numbers.
-        tables: Rows by name (JSON Lines only).
+        rows: How many times it logged a row of history; a step logged twice counts twice.
+        tables: Rows by name (JSON Lines only); pictures in them are ``Overlay`` of files.
+        curves: Columns by name (JSON Lines only), x first.
         pictures: Picture files by name and caption (JSON Lines only), the latest step.
+        project: W&B project (W&B only).
         damaged: Lines or records that could not be read: a killed run leaves one.
     """
 
@@ -46,8 +51,11 @@ class RunRecord:
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
+    rows: int = 0
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    pictures: dict[str, dict[str, Path]] = field(default_factory=dict)
+    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    pictures: dict[str, dict[str, Path | Overlay]] = field(default_factory=dict)
+    project: str = ""
     damaged: int = 0
 
 
@@ -81,11 +89,17 @@ def read_jsonl(path: Path) -> RunRecord:
             case "log":
                 row = rows.setdefault(record["step"], {"step": record["step"]})
                 row |= _numbers(record["metrics"])
+                run.rows += 1
             case "pictures":
                 files = record["files"].items()
-                run.pictures[record["name"]] = {c: path.parent / f for c, f in files}
+                run.pictures[record["name"]] = {c: read_picture(path.parent, f) for c, f in files}
             case "table":
-                run.tables[record["name"]] = [_numbers(row) for row in record["rows"]]
+                run.tables[record["name"]] = [_cells(path.parent, row) for row in record["rows"]]
+            case "curve":
+                run.curves[record["name"]] = {
+                    column: [NOT_FINITE.get(value, value) for value in values]
+                    for column, values in record["points"].items()
+                }
             case "summary":
                 run.summary |= _numbers(record["metrics"])
             case "end":
@@ -110,3 +124,12 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, Any]:
         key: NOT_FINITE.get(value, value) if isinstance(value, str) else value
         for key, value in metrics.items()
     }
+
+
+def _cells(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
+    return _numbers(
+        {
+            column: read_picture(folder, cell) if isinstance(cell, dict) else cell
+            for column, cell in row.items()
+        }
+    )

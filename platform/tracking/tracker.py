@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
-import numpy as np
+from millsight.platform.tracking.values import Curve, Overlay, Picture, Row, Scalar
 
-Scalar: TypeAlias = float | int | str | None
-Picture: TypeAlias = Path | np.ndarray
 Status: TypeAlias = Literal["finished", "failed", "stopped"]
 
 
@@ -45,12 +42,27 @@ class Tracker(Protocol):
         """Add to the history; without ``step``, one more than the last."""
 
     def log_pictures(
-        self, name: str, pictures: Mapping[str, Picture], step: int | None = None
+        self, name: str, pictures: Mapping[str, Picture | Overlay], step: int | None = None
     ) -> None:
-        """Keep pictures by caption: files, or uint8 arrays (H, W) or RGB (H, W, 3)."""
+        """Keep pictures by caption: files, uint8 arrays (H, W) or RGB (H, W, 3), or overlays."""
 
-    def table(self, name: str, rows: Sequence[Mapping[str, Scalar]]) -> None:
-        """Keep a whole table; a later one of the same name replaces it."""
+    def table(self, name: str, rows: Sequence[Row]) -> None:
+        """Keep a whole table; a later one of the same name replaces it.
+
+        Of a table with an ``Overlay`` in a cell, the first ``TABLE_PICTURES`` rows are kept.
+        """
+
+    def curve(self, name: str, points: Curve) -> None:
+        """Keep curves over one x axis; a later one of the same name replaces it.
+
+        Args:
+            name: For example ``"precision_recall"``.
+            points: Columns of equal length, x first, for example ``{"recall": ..., "precision":
+                ...}``. ``CURVE_POINTS`` points at most are kept.
+
+        Raises:
+            ValueError: If the columns are fewer than two or differ in length.
+        """
 
     def summary(self, metrics: Mapping[str, Scalar]) -> None:
         """Set the run's headline numbers."""
@@ -71,16 +83,21 @@ class MultiTracker:
             tracker.log(metrics, step)
 
     def log_pictures(
-        self, name: str, pictures: Mapping[str, Picture], step: int | None = None
+        self, name: str, pictures: Mapping[str, Picture | Overlay], step: int | None = None
     ) -> None:
         """See ``Tracker.log_pictures``."""
         for tracker in self.trackers:
             tracker.log_pictures(name, pictures, step)
 
-    def table(self, name: str, rows: Sequence[Mapping[str, Scalar]]) -> None:
+    def table(self, name: str, rows: Sequence[Row]) -> None:
         """See ``Tracker.table``."""
         for tracker in self.trackers:
             tracker.table(name, rows)
+
+    def curve(self, name: str, points: Curve) -> None:
+        """See ``Tracker.curve``."""
+        for tracker in self.trackers:
+            tracker.curve(name, points)
 
     def summary(self, metrics: Mapping[str, Scalar]) -> None:
         """See ``Tracker.summary``."""

@@ -43,6 +43,7 @@ def read_wandb(path: Path) -> RunRecord:
             case "run":
                 run.id, run.name = record.run.run_id, record.run.job_type
                 run.group = record.run.run_group or None
+                run.project = record.run.project
                 run.config |= _values(record.run.config.update)
             case "config":
                 run.config |= _values(record.config.update)
@@ -50,6 +51,7 @@ def read_wandb(path: Path) -> RunRecord:
                 row = _values(record.history.item)
                 step = int(row.get("step", row["_step"]))
                 rows.setdefault(step, {}).update(_public(row), step=step)
+                run.rows += 1
             case "summary":
                 run.summary |= _values(record.summary.update)
             case "exit":
@@ -59,6 +61,41 @@ def read_wandb(path: Path) -> RunRecord:
     run.config = _public(run.config)
     run.fingerprint = str(run.config.pop("fingerprint", ""))
     return run
+
+
+def write_rest(source: Path, target: Path, skipped: int) -> None:
+    """Copy a run's file without the first ``skipped`` rows of its history."""
+    protocol = importlib.import_module("wandb.proto.wandb_internal_pb2")
+    content = bytearray(FILE_HEADER.pack(*MAGIC, _version(source)))
+    for data in _messages(RunRecord(source, "wandb")):
+        record = protocol.Record()
+        record.ParseFromString(data)
+        if record.WhichOneof("record_type") == "history" and skipped > 0:
+            skipped -= 1
+            continue
+        _append(content, data)
+    target.write_bytes(content)
+
+
+def _version(path: Path) -> int:
+    version: int = FILE_HEADER.unpack_from(path.read_bytes())[2]
+    return version
+
+
+def _append(content: bytearray, data: bytes) -> None:
+    rest, begun = memoryview(data), False
+    while True:
+        left = BLOCK_BYTES - len(content) % BLOCK_BYTES - CHUNK_HEADER.size
+        if left < 0:
+            content += bytes(left + CHUNK_HEADER.size)
+            continue
+        chunk, rest = rest[:left], rest[left:]
+        kind = (MIDDLE if rest else LAST) if begun else (FIRST if rest else FULL)
+        checksum = zlib.crc32(chunk, zlib.crc32(bytes([kind])))
+        content += CHUNK_HEADER.pack(checksum, len(chunk), kind) + chunk
+        begun = True
+        if not rest:
+            return
 
 
 def _messages(run: RunRecord) -> Iterator[bytes]:
