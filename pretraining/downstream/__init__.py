@@ -1,0 +1,1 @@
+"""What pretrained encoders are for: detection, multi-task models, classification."""

@@ -1,0 +1,1 @@
+"""Masks and a ship-or-stop decision from one encoder (METHODS.md section 5)."""

@@ -1,0 +1,76 @@
+"""``millsight finetune multitask``; light to import."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from millsight.platform.artifacts import drafting, find_artifact
+from millsight.platform.commands import EXIT_QUARANTINED, Outcome, OutputConfig
+from millsight.platform.fingerprints import Recipe
+from millsight.platform.tracking import RunInfo, TrackingConfig, track
+from millsight.pretraining.downstream.multitask.config import MultitaskConfig
+
+KIND = "multitask"
+SCHEMA_VERSION = 1
+
+
+@dataclass(kw_only=True)
+class FinetuneMultitaskConfig(OutputConfig):
+    """Settings of ``millsight finetune multitask``.
+
+    Attributes:
+        data: Folder of pictures in any layout, or a catalog; learns from its ``train`` split.
+        layout: Of ``data``; ``auto`` looks at the folder.
+        category: Material and line; only this one of a catalog that has several.
+        split: Predicted with the trained model; its labels are not looked at.
+        training: What decides the weights.
+        formats: Written beside the weights and checked: ``torch_export`` and ``onnx``.
+        tracking: Who is told.
+        accelerator: ``auto`` is the GPU if there is one.
+        threads: CPU threads.
+    """
+
+    data: str
+    layout: str = "auto"
+    category: str | None = None
+    split: str = "test"
+    training: MultitaskConfig = field(default_factory=MultitaskConfig)
+    formats: list[Literal["torch_export", "onnx"]] = field(default_factory=list)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    threads: int = 2
+
+
+def multitask(config: FinetuneMultitaskConfig) -> Outcome:
+    """Train masks and a ship-or-stop decision on one encoder, then predict a split."""
+    config.training.check()
+    from millsight.platform.catalog.catalog import load_data
+    from millsight.platform.weights import load_weights
+    from millsight.pretraining.downstream.multitask.run import make, split_catalog
+
+    catalog = load_data(config.data, config.layout, config.category)
+    parts = split_catalog(catalog, config)
+    loaded = load_weights(config.training.encoder)
+    recipe = Recipe(
+        KIND,
+        SCHEMA_VERSION,
+        asdict(config.training) | {"split": config.split, "formats": sorted(config.formats)},
+        {"data": catalog.as_input()},
+        {"encoder": loaded.fingerprint},
+    )
+    path = config.path(recipe)
+    artifact = find_artifact(path, recipe)
+    if artifact is None:
+        info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
+        with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:
+            metrics = make(config, parts, loaded, draft, tracker)
+            tracker.summary(metrics)
+            artifact = draft.commit(metrics)
+    else:
+        print("Trained already:")
+    print(json.dumps(artifact.manifest["metrics"], indent=2))
+    print(artifact.path)
+    set_aside = artifact.manifest["metrics"]["quarantined"]
+    return Outcome(EXIT_QUARANTINED if set_aside else 0, artifact)

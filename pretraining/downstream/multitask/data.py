@@ -1,0 +1,262 @@
+"""From samples to tensors: pictures, masks and labels, with what is unknown marked as such."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, cast
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from millsight.platform.catalog.pictures import PictureError, open_mask, open_picture
+from millsight.platform.catalog.sample import Quarantined, Sample
+from millsight.pretraining.downstream.multitask.config import MultitaskConfig
+from millsight.pretraining.downstream.multitask.losses import Batch
+
+THREADS = 2
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known about one picture.
+
+    Attributes:
+        mask: (H, W) bool at the picture's own size, all false for a good picture; ``None`` where
+            nobody drew one.
+        defective: The sample's label; ``None`` where it is unknown.
+    """
+
+    mask: np.ndarray | None
+    defective: bool | None
+
+
+@dataclass(frozen=True)
+class MaskedPictures:
+    """N pictures held in memory at the network's size: 4 S^2 bytes each.
+
+    Attributes:
+        samples: What they are.
+        pictures: uint8 (N, 3, S, S), RGB.
+        masks: uint8 (N, 1, S, S), 255 where a pixel is all defect; soft where it is partly so,
+            which keeps cracks thinner than a pixel of this size.
+        mask_known: bool (N,).
+        targets: bool (N,), true for a defective sample.
+        target_known: bool (N,).
+        areas: float64 (N,), share of the picture that is defect, at its own size; NaN where the
+            mask is unknown.
+        sizes: int64 (N, 2), the pictures' own height and width, pixels.
+    """
+
+    samples: tuple[Sample, ...]
+    pictures: Tensor
+    masks: Tensor
+    mask_known: np.ndarray
+    targets: np.ndarray
+    target_known: np.ndarray
+    areas: np.ndarray
+    sizes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def take(self, indices: np.ndarray) -> MaskedPictures:
+        """Return the pictures at ``indices``, int64 (M,)."""
+        chosen = torch.from_numpy(indices)
+        return MaskedPictures(
+            tuple(self.samples[index] for index in indices),
+            self.pictures[chosen],
+            self.masks[chosen],
+            self.mask_known[indices],
+            self.targets[indices],
+            self.target_known[indices],
+            self.areas[indices],
+            self.sizes[indices],
+        )
+
+    def known(self) -> MaskedPictures:
+        """Return the pictures that have at least one of mask and label."""
+        return self.take(np.flatnonzero(self.mask_known | self.target_known))
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Return pictures as the network takes them, unchanged."""
+        chosen = list(indices)
+        facts = (self.mask_known, self.targets, self.target_known)
+        known, targets, target_known = (torch.from_numpy(f[chosen]).float() for f in facts)
+        pictures, masks = self.pictures[chosen].float() / 255, self.masks[chosen].float() / 255
+        return Batch(pictures, masks, known, targets, target_known)
+
+
+def read_truth(sample: Sample, size: tuple[int, int]) -> Truth:
+    """Read what is known about a sample.
+
+    A good picture has an empty mask. A defective one whose mask is empty (magnetic-tile has four)
+    was not outlined: its mask is unknown. A mask without a label decides the label.
+
+    Args:
+        sample: The sample.
+        size: Its picture's width and height, pixels.
+
+    Raises:
+        PictureError: If the mask does not decode or is of another size.
+    """
+    if sample.defective is False:
+        return Truth(np.zeros(size[::-1], dtype=bool), defective=False)
+    if sample.mask_uri is None:
+        return Truth(None, sample.defective)
+    mask = open_mask(sample.mask_uri, size)
+    if sample.defective and not mask.any():
+        return Truth(None, defective=True)
+    return Truth(mask, defective=bool(mask.any()))
+
+
+def read_pictures(
+    samples: Sequence[Sample], size: int, progress: Progress
+) -> tuple[MaskedPictures, tuple[Quarantined, ...]]:
+    """Decode pictures and masks and squash them to ``size`` x ``size`` pixels.
+
+    Returns:
+        The pictures in the order of ``samples``, and those that were set aside with the reason.
+    """
+    rows: list[_Row] = []
+    broken: list[Quarantined] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done, found in enumerate(pool.map(lambda s: _read(s, size), samples), start=1):
+            if isinstance(found, _Row):
+                rows.append(found)
+            else:
+                broken.append(found)
+            progress(done, len(samples))
+    return _join(rows, size), tuple(broken)
+
+
+class TrainingPictures(Dataset[Batch]):
+    """Augmented pictures by ``(epoch, index)``; the same key gives the same tensors anywhere."""
+
+    def __init__(self, pictures: MaskedPictures, seed: int) -> None:
+        self._pictures, self._seed = pictures, seed
+        self._transform = v2.Compose(
+            [
+                v2.RandomHorizontalFlip(),
+                v2.RandomVerticalFlip(),
+                v2.ColorJitter(brightness=0.2, contrast=0.2),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        """Return one picture as a ``Batch`` without its first axis."""
+        epoch, index = key
+        item = Batch(*(values[0] for values in self._pictures.batch([index])))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed((self._seed * 1_000_003 + epoch) * 1_000_003 + index)
+            picture, mask = self._transform(
+                tv_tensors.Image(item.pictures), tv_tensors.Mask(item.masks)
+            )
+        return item._replace(pictures=picture.as_subclass(Tensor), masks=mask.as_subclass(Tensor))
+
+
+class EpochSampler(DistributedSampler[tuple[int, int]]):
+    """Keys of ``TrainingPictures``; the order depends on seed and epoch alone.
+
+    Lightning sets the epoch, also after a resume, and leaves a distributed sampler in its place.
+    """
+
+    def __iter__(self) -> Any:
+        """Yield ``(epoch, index)``."""
+        for index in super().__iter__():
+            yield self.epoch, index
+
+
+class MultitaskData(lightning.LightningDataModule):
+    """Training and validation pictures as batches, in process or on each worker of many.
+
+    Args:
+        learned: Pictures to learn from.
+        validated: Pictures to choose by.
+        config: Batch size and seed.
+    """
+
+    def __init__(
+        self, learned: MaskedPictures, validated: MaskedPictures, config: MultitaskConfig
+    ) -> None:
+        super().__init__()
+        self.learned, self.validated, self.config = learned, validated, config
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, augmented, whole batches only."""
+        data = TrainingPictures(self.learned, self.config.seed)
+        trainer = self.trainer
+        world, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
+        sampler = EpochSampler(data, num_replicas=world, rank=rank, seed=self.config.seed)
+        size = min(self.config.batch_size, len(sampler))
+        return DataLoader(data, batch_size=size, sampler=sampler, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """All validation pictures, on every worker, so that no number depends on their count."""
+        whole = list(batches(self.validated, self.config.batch_size))
+        sampler: DistributedSampler[Batch] = DistributedSampler(
+            cast(Dataset[Batch], whole), num_replicas=1, rank=0, shuffle=False
+        )
+        return DataLoader(cast(Dataset[Batch], whole), batch_size=None, sampler=sampler)
+
+
+def batches(pictures: MaskedPictures, batch_size: int) -> Iterator[Batch]:
+    """Yield pictures in their order as ``Batch``."""
+    for start in range(0, len(pictures), batch_size):
+        yield pictures.batch(range(start, min(start + batch_size, len(pictures))))
+
+
+@dataclass(frozen=True)
+class _Row:
+    sample: Sample
+    picture: Tensor
+    mask: Tensor
+    truth: Truth
+    size: tuple[int, int]
+
+    @property
+    def area(self) -> float:
+        return float("nan") if self.truth.mask is None else float(self.truth.mask.mean())
+
+
+def _read(sample: Sample, size: int) -> _Row | Quarantined:
+    try:
+        picture = open_picture(sample.uri)
+        height, width = picture.shape[:2]
+        truth = read_truth(sample, (width, height))
+    except PictureError as error:
+        return Quarantined(sample.uri, str(error), sample.id)
+    mask = np.zeros((height, width), dtype=bool) if truth.mask is None else truth.mask
+    covered = torch.from_numpy(mask.astype(np.uint8) * 255)[None]
+    chw = torch.from_numpy(picture).permute(2, 0, 1)
+    return _Row(sample, _squash(chw, size), _squash(covered, size), truth, (height, width))
+
+
+def _squash(values: Tensor, size: int) -> Tensor:
+    resized: Tensor = v2.functional.resize(values, [size, size], antialias=True)
+    return resized
+
+
+def _join(rows: Sequence[_Row], size: int) -> MaskedPictures:
+    pictures = [row.picture for row in rows]
+    masks = [row.mask for row in rows]
+    return MaskedPictures(
+        samples=tuple(row.sample for row in rows),
+        pictures=torch.stack(pictures) if rows else torch.zeros(0, 3, size, size).byte(),
+        masks=torch.stack(masks) if rows else torch.zeros(0, 1, size, size).byte(),
+        mask_known=np.array([row.truth.mask is not None for row in rows], dtype=bool),
+        targets=np.array([row.truth.defective is True for row in rows], dtype=bool),
+        target_known=np.array([row.truth.defective is not None for row in rows], dtype=bool),
+        areas=np.array([row.area for row in rows], dtype=np.float64),
+        sizes=np.array([row.size for row in rows], dtype=np.int64).reshape(-1, 2),
+    )
