@@ -1,0 +1,1 @@
+"""The floor both HTTP services stand on: jobs, tokens, problems, limits, uploads, metrics."""
