@@ -42,9 +42,13 @@ class PretrainClipConfig(OutputConfig):
 
 def pretrain(config: PretrainClipConfig) -> Outcome:
     """Train the micro CLIP on captioned pictures; goes on after the last whole epoch."""
+    from millsight.platform.weights import load_weights
+
     source = open_artifact(config.data, kind="procedural")
     settings = config.training
-    recipe = Recipe(KIND, SCHEMA_VERSION, asdict(settings), {"data": source.as_input()})
+    inputs = {"data": source.as_input()}
+    weights = {"teacher": load_weights(settings.teacher).sha256}
+    recipe = Recipe(KIND, SCHEMA_VERSION, asdict(settings), inputs, weights)
     path = config.path(recipe)
     if done := find_artifact(path, recipe):
         print(f"Trained already: {done.path}")
