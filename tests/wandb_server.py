@@ -39,7 +39,7 @@ class WandbServer:
             ``"hang"``.
         fault_at: The fault meets only requests whose path ends so; by default every one.
         answers: What operations of GraphQL's get instead of an answer, by their names.
-        losing: Rows of history that are taken and thrown away.
+        room: How many rows of a run's history are kept; those after them are taken and thrown away.
         unknown: Operations asked for that this server does not know.
     """
 
@@ -51,7 +51,7 @@ class WandbServer:
         self.fault: Fault | None = None
         self.fault_at = ""
         self.answers: dict[str, dict[str, Any]] = {}
-        self.losing = 0
+        self.room: int | None = None
         self.unknown: list[str] = []
         config = uvicorn.Config(self._app(), host="127.0.0.1", port=0, log_level="critical")
         self._server = uvicorn.Server(config)
@@ -112,10 +112,9 @@ class WandbServer:
         run = self._run(run_id)
         for name, part in (chunk.get("files") or {}).items():
             lines = run["files"].setdefault(name, {})
-            content = part["content"]
-            if name == "wandb-history.jsonl" and self.losing:
-                content = content[: -self.losing]
-            lines |= {part["offset"] + i: line for i, line in enumerate(content)}
+            room = self.room if name == "wandb-history.jsonl" else None
+            arriving = enumerate(part["content"], part["offset"])
+            lines |= {at: line for at, line in arriving if room is None or at < room}
         if chunk.get("complete"):
             run["exit"] = chunk["exitcode"]
         return {"exitcode": None, "limits": {}}

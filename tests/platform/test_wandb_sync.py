@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wandb
 from wandb_server import Fault, WandbServer
 
 from millsight.platform.errors import UserError
@@ -35,8 +36,6 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             tracker.summary({"auroc": 0.5 + part})
         # W&B's service names folders by the second, and writes the end a moment later.
         time.sleep(1.1)
-    import wandb
-
     wandb.teardown()
     return directory
 
@@ -94,7 +93,7 @@ def test_lost_rows_are_told_and_no_folder_goes_before_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sync, "COUNT_SECONDS", 0.0)
-    wandb_server.losing = 2
+    wandb_server.room = STEPS - 1
     assert push(runs) == 1
     said = capsys.readouterr().out
     assert ", short\n  not every row arrived" in said
@@ -105,12 +104,14 @@ def test_lost_rows_are_told_and_no_folder_goes_before_them(
 def test_a_run_of_which_the_end_is_missing_is_completed(
     tmp_path: Path, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wandb_server.losing = STEPS // 3
+    wandb_server.room = 2 * STEPS // 3
     with track(TrackingConfig(directory=str(tmp_path)), RUN) as tracker:
         for step in range(STEPS):
             tracker.log({"loss": float(step)})
-    wandb_server.losing = 0
-    assert 0 < len(wandb_server.history(RUN.id)) < STEPS
+    # Its service goes on writing the run's file after the run has ended.
+    wandb.teardown()
+    assert len(wandb_server.history(RUN.id)) == wandb_server.room
+    wandb_server.room = None
     assert push(tmp_path) == 0
     assert [row["loss"] for row in wandb_server.history(RUN.id)] == list(range(STEPS))
     assert f"{STEPS} rows, {STEPS} arrived, pushed" in capsys.readouterr().out
