@@ -1,0 +1,1 @@
+"""Are anomaly maps fit to learn from: measured before any training starts."""
