@@ -9,7 +9,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +26,7 @@ SIMMIM_PATCH = 32
 SIMMIM_RATIO = 0.6
 
 
-@dataclass(frozen=True)
-class Views:
+class Views(NamedTuple):
     """A batch: the views of each picture with the anomaly map under the same crop and flip.
 
     Attributes:
