@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millsight.evaluation.metrics.aupro import FPR_LIMIT, aupro
-from millsight.evaluation.metrics.bootstrap import picture_curve, replicate
+from millsight.evaluation.metrics.aupro import FPR_LIMIT
 from millsight.evaluation.metrics.histograms import ScoreHistograms, ranking_edges
+from millsight.evaluation.metrics.map_rows import Ranked, category_seed, map_row, mean_row
 from millsight.evaluation.metrics.pixels import PicturePixels, picture_pixels, pixel_curve
-from millsight.evaluation.metrics.ranking import Array, RankingCurve
-from millsight.evaluation.metrics.results import (
-    IMAGE_METRICS,
-    MEAN,
-    METRICS,
-    PIXEL_METRICS,
-    BootstrapConfig,
-    MapEvaluation,
-    MapMetrics,
-    estimates,
-)
+from millsight.evaluation.metrics.ranking import RankingCurve
+from millsight.evaluation.metrics.results import BootstrapConfig, MapEvaluation, MapMetrics
 
 Size = tuple[int, int]
-Values = Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,58 +78,7 @@ def evaluate_maps(
         pictures = _Pictures(category, np.asarray(values, dtype=np.float32), *others)
         results.append(_evaluate(pictures, fpr_limit, config))
     truth = zlib.crc32(repr([(row[5], row[1]) for row in rows]).encode())
-    return MapEvaluation(tuple(results), _mean(results, config), config, truth)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    """What the exact numbers and their resamples are both computed from.
-
-    Attributes:
-        seed: Seeds the resamples.
-        scores: ``(K,)`` scores of the labelled pictures.
-        labels: ``(K,)`` their labels.
-        masked: ``(M,)`` which of them count for the pixel metrics.
-        histograms: M rows, or ``None`` where every pixel metric is undefined.
-        image: The pictures' curve.
-        pixel: The pixels' curve.
-        fpr_limit: For AUPRO.
-    """
-
-    seed: tuple[int, int]
-    scores: NDArray[np.float32]
-    labels: NDArray[np.bool_]
-    masked: list[int]
-    histograms: ScoreHistograms | None
-    image: RankingCurve
-    pixel: RankingCurve
-    fpr_limit: float
-
-    def values(self) -> dict[str, Array]:
-        return _image_values(self.image) | _pixel_values(self.pixel, self.fpr_limit)
-
-    def quantisation_shift(self) -> dict[str, float]:
-        """Exact number minus the one from the histograms, per metric."""
-        shift = dict.fromkeys(METRICS, 0.0)
-        if self.histograms is not None:
-            exact = _pixel_values(self.pixel, self.fpr_limit)
-            rough = _pixel_values(self.histograms.curve(), self.fpr_limit)
-            shift |= {name: float(exact[name] - rough[name]) for name in PIXEL_METRICS}
-        return {name: 0.0 if np.isnan(gap) else gap for name, gap in shift.items()}
-
-    def replicates(self, n_resamples: int) -> dict[str, Array]:
-        shift = self.quantisation_shift()
-        drawn = replicate(self._resampled, len(self.scores), n_resamples, self.seed)
-        return {name: np.clip(drawn[name] + shift[name], 0, 1) for name in METRICS}
-
-    def _resampled(self, weights: NDArray[np.float32]) -> dict[str, Array]:
-        drawn: dict[str, Array] = dict.fromkeys(METRICS, np.full(len(weights), np.nan))
-        if len(self.scores):
-            drawn |= _image_values(picture_curve(self.scores, self.labels, weights))
-        if self.histograms is not None:
-            curve = self.histograms.curve(weights[:, self.masked])
-            drawn |= _pixel_values(curve, self.fpr_limit)
-        return drawn
+    return MapEvaluation(tuple(results), mean_row(results, config), config, truth)
 
 
 def _evaluate(pictures: _Pictures, fpr_limit: float, config: BootstrapConfig) -> MapMetrics:
@@ -148,48 +86,32 @@ def _evaluate(pictures: _Pictures, fpr_limit: float, config: BootstrapConfig) ->
     masked = [row for row, i in enumerate(known) if pictures.has_pixels(i)]
     pixels = [pictures.pixels(known[row]) for row in masked]
     labels = np.array([pictures.labels[i] for i in known], dtype=bool)
-    scores, pixel = pictures.scores[known], pixel_curve(pixels)
-    ranked = _Ranked(
-        seed=(config.seed, zlib.crc32(pictures.category.encode(errors="replace"))),
-        scores=scores,
+    pixel = pixel_curve(pixels)
+    ranked = Ranked(
+        seed=category_seed(pictures.category, config.seed),
+        n_pictures=len(known),
+        scored=np.arange(len(known)),
+        scores=pictures.scores[known],
         labels=labels,
-        masked=masked,
+        masked=np.array(masked, dtype=np.int64),
         histograms=_histograms(pixels, pixel),
-        image=RankingCurve.from_scores(scores, labels),
+        image=RankingCurve.from_scores(pictures.scores[known], labels),
         pixel=pixel,
         fpr_limit=fpr_limit,
     )
-    values = {name: float(number) for name, number in ranked.values().items()}
-    replicates = ranked.replicates(config.n_resamples)
-    counts = dict.fromkeys(IMAGE_METRICS, len(known)) | dict.fromkeys(PIXEL_METRICS, len(masked))
-    return MapMetrics(
-        pictures.category,
-        **estimates(values, replicates, counts, config),
-        image_threshold=float(ranked.image.f1_max()[1]),
-        pixel_threshold=float(pixel.f1_max()[1]),
-        n_pictures=len(known),
-        n_defective=int(labels.sum()),
-        n_unlabelled=len(pictures.labels) - len(known),
-        n_masked=len(masked),
-        n_empty_masks=sum(
+    counts = {
+        "n_pictures": len(known),
+        "n_defective": int(labels.sum()),
+        "n_unlabelled": len(pictures.labels) - len(known),
+        "n_masked": len(masked),
+        "n_empty_masks": sum(
             bool(labels[row]) and part.regions is None
             for row, part in zip(masked, pixels, strict=True)
         ),
-        n_regions=sum(part.areas.size for part in pixels),
-        n_pixels=sum(part.scores.size for part in pixels),
-        quantisation_error=max(abs(gap) for gap in ranked.quantisation_shift().values()),
-        replicates=replicates,
-    )
-
-
-def _image_values(curve: RankingCurve) -> dict[str, Array]:
-    numbers = (curve.auroc(), curve.average_precision(), curve.f1_max()[0])
-    return dict(zip(IMAGE_METRICS, numbers, strict=True))
-
-
-def _pixel_values(curve: RankingCurve, fpr_limit: float) -> dict[str, Array]:
-    numbers = (curve.auroc(), curve.average_precision(), curve.f1_max()[0])
-    return dict(zip(PIXEL_METRICS, (*numbers, aupro(curve, fpr_limit)), strict=True))
+        "n_regions": sum(part.areas.size for part in pixels),
+        "n_pixels": sum(part.scores.size for part in pixels),
+    }
+    return map_row(pictures.category, ranked, counts, config)
 
 
 def _histograms(pixels: list[PicturePixels], exact: RankingCurve) -> ScoreHistograms | None:
@@ -197,28 +119,3 @@ def _histograms(pixels: list[PicturePixels], exact: RankingCurve) -> ScoreHistog
     if not exact.positives.any():
         return None
     return ScoreHistograms.of(pixels, ranking_edges(exact))
-
-
-def _mean(results: list[MapMetrics], config: BootstrapConfig) -> MapMetrics:
-    values, replicates, counts = {}, {}, {}
-    for name in METRICS:
-        defined = [row for row in results if not np.isnan(getattr(row, name).value)]
-        counts[name] = len(defined)
-        numbers = [getattr(row, name).value for row in defined]
-        values[name] = float(np.mean(numbers)) if defined else float("nan")
-        drawn = [row.replicates[name] for row in defined]
-        replicates[name] = np.mean(drawn, axis=0) if drawn else np.full(config.n_resamples, np.nan)
-    totals: dict[str, Any] = {
-        name: sum(getattr(row, name) for row in results)
-        for name in MapMetrics.__slots__
-        if name.startswith("n_")
-    }
-    return MapMetrics(
-        MEAN,
-        **estimates(values, replicates, counts, config),
-        image_threshold=float("nan"),
-        pixel_threshold=float("nan"),
-        quantisation_error=max((row.quantisation_error for row in results), default=0.0),
-        replicates=replicates,
-        **totals,
-    )

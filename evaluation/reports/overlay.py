@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millsight.evaluation.metrics.pixels import resize_map
-from millsight.evaluation.reports.record import Box, ReportPicture
+from millsight.evaluation.reports.record import Box, PredictedMask, ReportPicture
 
 _COLORMAP = cv2.COLORMAP_TURBO
 _JPEG_QUALITY = 82
@@ -39,6 +39,9 @@ class ColorScale:
         return np.asarray((share * 255).round(), dtype=np.uint8)
 
 
+PROBABILITIES = ColorScale(0.0, 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Overlay:
     """One picture ready for the template; geometry in pixels of the reduced picture.
@@ -49,7 +52,9 @@ class Overlay:
         picture: JPEG data URI.
         heat: JPEG data URI of the coloured map, or ``None`` without map.
         outline: SVG path data around the true defect, empty without one.
+        predicted: SVG path data around the predicted defect, empty without one.
         boxes: ``(x, y, width, height)`` of each predicted box.
+        true_boxes: The same of each true box.
     """
 
     width: int
@@ -57,14 +62,18 @@ class Overlay:
     picture: str
     heat: str | None
     outline: str
+    predicted: str
     boxes: tuple[Box, ...]
+    true_boxes: tuple[Box, ...]
 
 
 def draw_overlay(source: ReportPicture, scale: ColorScale, longest_side: int) -> Overlay:
-    """Load, reduce and encode one picture with its map, mask and boxes.
+    """Load, reduce and encode one picture with its map, masks and boxes.
 
     Raises:
         OSError: If the picture cannot be read any more.
+        PictureError: If it does not decode.
+        UserError: If a mask cannot be read or does not fit the picture.
     """
     picture = source.picture()
     height, width = picture.shape[:2]
@@ -73,18 +82,28 @@ def draw_overlay(source: ReportPicture, scale: ColorScale, longest_side: int) ->
     reduced = np.asarray(
         cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), dtype=np.uint8
     )
-    heat = None
-    if source.anomaly_map is not None:
-        levels = scale.levels(resize_map(source.anomaly_map, size))
-        heat = jpeg_uri(color(levels))
+    found = None if source.predicted is None else source.predicted()
     return Overlay(
         width=size[1],
         height=size[0],
         picture=jpeg_uri(reduced),
-        heat=heat,
-        outline="" if source.mask is None else outline_path(source.mask, size),
+        heat=_heat(source, found, scale, size),
+        outline="" if source.mask is None else outline_path(source.mask(), size),
+        predicted="" if found is None else outline_path(found.mask, size),
         boxes=tuple(_reduced_box(box, factor) for box in source.boxes),
+        true_boxes=tuple(_reduced_box(box, factor) for box in source.true_boxes),
     )
+
+
+def _heat(
+    source: ReportPicture, found: PredictedMask | None, scale: ColorScale, size: tuple[int, int]
+) -> str | None:
+    """Colour the anomaly map, or else the mask's probabilities."""
+    if source.anomaly_map is not None:
+        return jpeg_uri(color(scale.levels(resize_map(source.anomaly_map, size))))
+    if found is None or found.probability is None:
+        return None
+    return jpeg_uri(color(PROBABILITIES.levels(resize_map(found.probability, size))))
 
 
 def color(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:

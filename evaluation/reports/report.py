@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +11,27 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from millsight.evaluation.metrics import MapMetrics
-from millsight.evaluation.reports.overlay import ColorScale, Overlay, color_bar, draw_overlay
+from millsight.evaluation.reports import charts
+from millsight.evaluation.reports.overlay import (
+    PROBABILITIES,
+    ColorScale,
+    Overlay,
+    color_bar,
+    draw_overlay,
+)
 from millsight.evaluation.reports.record import ReportContent, ReportLimits, ReportPicture
 from millsight.evaluation.reports.score_plot import HEIGHT, WIDTH, ScorePlot, plot_scores
 from millsight.evaluation.reports.selection import Section, choose_sections
 from millsight.platform import storage
+from millsight.platform.catalog.pictures import PictureError
+from millsight.platform.errors import UserError
 
+VERDICTS = {
+    "escape": "escape",
+    "overkill": "over-kill",
+    "caught": "caught",
+    "passed": "passed",
+}
 COLUMNS = {
     "image_auroc": "Image AUROC",
     "image_ap": "Image AP",
@@ -39,7 +54,9 @@ class _Card:
 
     @property
     def verdict(self) -> str:
-        """Label against the category's threshold, in a word."""
+        """What became of the part, or else label against the category's threshold, in a word."""
+        if self.source.verdict is not None:
+            return VERDICTS[self.source.verdict]
         if self.source.label is None or self.called is None:
             return ""
         if self.source.label:
@@ -81,6 +98,7 @@ def render_report(content: ReportContent, limits: ReportLimits) -> str:
     scales = _scales(content)
     rows = _thresholds(content)
     sections = choose_sections(content.pictures, limits)
+    cards = [(section, _cards(section, scales, rows, limits)) for section in sections]
     nested = {name for name, value in content.provenance.items() if isinstance(value, Mapping)}
     return environment.get_template("report.html.j2").render(
         content=content,
@@ -91,12 +109,23 @@ def render_report(content: ReportContent, limits: ReportLimits) -> str:
         columns=COLUMNS,
         plots=_plots(content, rows),
         plot_size=(WIDTH, HEIGHT),
+        chart_size=(charts.WIDTH, charts.HEIGHT),
+        bar_width=charts.BAR_WIDTH,
         scales=scales,
         color_bar=color_bar(),
-        sections=[(section, _cards(section, scales, rows, limits)) for section in sections],
+        sections=cards,
+        layers=_layers([card for _, row in cards for card in row]),
+        n_categories=len({picture.category for picture in content.pictures}),
         n_labelled=sum(picture.label is not None for picture in content.pictures),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def _layers(cards: Sequence[_Card]) -> dict[str, bool]:
+    """Which layers any picture has: those that can be switched on and off."""
+    names = ("heat", "outline", "predicted", "boxes", "true_boxes")
+    drawn = [card.overlay for card in cards if card.overlay is not None]
+    return {name: any(getattr(overlay, name) for overlay in drawn) for name in names}
 
 
 def _number(value: float) -> str:
@@ -117,7 +146,10 @@ def _gaps(content: ReportContent) -> list[str]:
             f"{row.category}: {count} {text}"
             for count, text in (
                 (row.n_unlabelled, "without label, which count in no number."),
-                (row.n_pictures - row.n_masked, "left out of the pixel numbers (no mask or map)."),
+                (
+                    row.n_masked and row.n_pictures - row.n_masked,
+                    "left out of the pixel numbers (no mask or map).",
+                ),
                 (row.n_empty_masks, "labelled defective with an empty mask: no defective pixel."),
             )
             if count
@@ -135,15 +167,16 @@ def _scales(content: ReportContent) -> dict[str, ColorScale]:
         ]
         for name in names
     }
-    return {name: ColorScale.of(found) for name, found in maps.items()}
+    return {name: ColorScale.of(found) for name, found in maps.items() if found}
 
 
 def _plots(content: ReportContent, thresholds: Mapping[str, float]) -> list[ScorePlot]:
     plots = []
     for name in sorted({picture.category for picture in content.pictures}):
-        members = [picture for picture in content.pictures if picture.category == name]
-        scores, labels = [p.score for p in members], [p.label for p in members]
-        plots.append(plot_scores(name, scores, labels, thresholds.get(name)))
+        members = [p for p in content.pictures if p.category == name and p.score is not None]
+        if members:
+            scores, labels = [p.score or 0.0 for p in members], [p.label for p in members]
+            plots.append(plot_scores(name, scores, labels, thresholds.get(name)))
     return plots
 
 
@@ -156,10 +189,13 @@ def _cards(
     cards = []
     for source in section.pictures:
         threshold = thresholds.get(source.category)
-        called = None if threshold is None else source.score >= threshold
+        called = None
+        if threshold is not None and source.score is not None:
+            called = source.score >= threshold
+        scale = scales.get(source.category, PROBABILITIES)
         try:
-            overlay = draw_overlay(source, scales[source.category], limits.longest_side)
+            overlay = draw_overlay(source, scale, limits.longest_side)
             cards.append(_Card(source, overlay, "", called))
-        except OSError as error:
+        except (OSError, PictureError, UserError) as error:
             cards.append(_Card(source, None, str(error), called))
     return cards

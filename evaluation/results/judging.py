@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import astuple, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from millsight.evaluation.metrics import (
     AREA_EDGES,
     ELONGATION_EDGES,
     BootstrapConfig,
+    BoxMatches,
     ClassificationEvaluation,
     DetectionEvaluation,
     PictureBoxes,
@@ -18,8 +22,8 @@ from millsight.evaluation.metrics import (
     SampleEvaluation,
     UnitCosts,
     bin_slices,
-    evaluate_boxes,
     evaluate_classes,
+    evaluate_matches,
     evaluate_samples,
 )
 from millsight.evaluation.results.row import PictureResult, ResultBox
@@ -51,7 +55,9 @@ def judge_samples(
     elongation = _numbers([row.defect_elongation for row in kept])
     slices = bin_slices("area", area, AREA_EDGES)
     slices |= bin_slices("elongation", elongation, ELONGATION_EDGES)
-    return evaluate_samples(counts, slices=slices, costs=costs, ids=_ids(kept), bootstrap=bootstrap)
+    return evaluate_samples(
+        counts, slices=slices, costs=costs, ids=picture_ids(kept), bootstrap=bootstrap
+    )
 
 
 def judge_boxes(
@@ -62,16 +68,26 @@ def judge_boxes(
     Pictures without known true boxes or without a detector's answer are left out; ``None`` where no
     picture is left. Boxes without a class share the class ``"defect"``.
     """
-    kept = [row for row in rows if row.true_boxes is not None and row.predicted_boxes is not None]
+    kept = with_boxes(rows)
     if not kept:
         return None
-    found = {_name(box) for row in kept for box in (row.true_boxes or ())}
-    found |= {_name(box) for row in kept for box in (row.predicted_boxes or ())}
+    evaluation = evaluate_matches(match_rows(kept), bootstrap)
+    true = [[(*astuple(box), _name(box)) for box in row.true_boxes or ()] for row in kept]
+    return replace(evaluation, truth=_truth(kept, true))
+
+
+def with_boxes(rows: Sequence[PictureResult]) -> list[PictureResult]:
+    """Return the rows whose boxes can be judged: true ones known, and a detector's answer."""
+    return [row for row in rows if row.true_boxes is not None and row.predicted_boxes is not None]
+
+
+def match_rows(rows: Sequence[PictureResult]) -> BoxMatches:
+    """Match the boxes of rows that have both true and predicted ones."""
+    found = {_name(box) for row in rows for box in (row.true_boxes or ())}
+    found |= {_name(box) for row in rows for box in (row.predicted_boxes or ())}
     classes = sorted(found)
     numbers = {name: number for number, name in enumerate(classes)}
-    return evaluate_boxes(
-        [_picture_boxes(row, numbers) for row in kept], classes, bootstrap=bootstrap
-    )
+    return BoxMatches.of([_picture_boxes(row, numbers) for row in rows], classes)
 
 
 def judge_classes(
@@ -88,16 +104,16 @@ def judge_classes(
     classes = sorted(names.union(*(row.class_scores for row in kept)))
     numbers = {name: number for number, name in enumerate(classes)}
     scored = all(set(row.class_scores) == set(classes) for row in kept)
-    return evaluate_classes(
+    evaluation = evaluate_classes(
         [numbers[str(row.label)] for row in kept],
         [numbers[str(row.predicted_label)] for row in kept],
         classes,
         probabilities=[[row.class_scores[name] for name in classes] for row in kept]
         if scored
         else None,
-        ids=_ids(kept),
         bootstrap=bootstrap,
     )
+    return replace(evaluation, truth=_truth(kept, [row.label for row in kept]))
 
 
 def _picture_boxes(row: PictureResult, numbers: dict[str, int]) -> PictureBoxes:
@@ -133,5 +149,19 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _ids(rows: Sequence[PictureResult]) -> list[str]:
-    return [f"{row.sample_id} {row.uri}" for row in rows]
+def picture_ids(rows: Sequence[PictureResult]) -> list[str]:
+    """Name the pictures by content, for two machines may keep them in different folders.
+
+    Files of equal bytes are told apart by their order.
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for row in rows:
+        names.append(f"{row.sample_id} {seen[row.sample_id]}")
+        seen[row.sample_id] += 1
+    return names
+
+
+def _truth(rows: Sequence[PictureResult], true: Sequence[object]) -> int:
+    """Checksum of pictures and truth alone: runs may differ in the classes that they predict."""
+    return zlib.crc32(repr((picture_ids(rows), true)).encode(errors="replace"))

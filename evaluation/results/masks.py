@@ -49,7 +49,7 @@ def add_masks(
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise UserError(f"threshold {threshold} of the masks has to be above 0 and at most 1.")
-    names = _png_files(folder)
+    names = png_files(folder)
     found = match(rows, names, lambda at: _address(folder, names[at]), ENDINGS)
     way_out = "Write an all-black PNG where a model found nothing, or judge fewer pictures."
     require_all(rows, found, f"mask folder {folder}", way_out)
@@ -133,7 +133,12 @@ def _grey(values: Grey, uri: str) -> Grey:
     return np.ascontiguousarray(colour[:, :, 0])
 
 
-def _png_files(folder: str) -> list[str]:
+def png_files(folder: str) -> list[str]:
+    """List the PNG files below a folder, in alphabetical order.
+
+    Raises:
+        UserError: If the folder is missing, or holds none or too many.
+    """
     fs, path = storage.filesystem(folder)
     if not fs.isdir(path):
         raise UserError(f"mask folder {folder}: no such folder.")

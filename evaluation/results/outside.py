@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from millsight.platform import storage
 from millsight.platform.errors import UserError
+from millsight.platform.fingerprints import Input
 
 MAX_BYTES = 512 << 20
 
@@ -32,6 +35,30 @@ def read_bounded(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     if len(data) > max_bytes:
         raise UserError(f"{uri} is larger than {max_bytes >> 20} MiB; split it into several runs.")
     return data
+
+
+def absolute(uri: str) -> str:
+    """Say where a file or folder is, so that a table that names it can be read from anywhere."""
+    fs, path = storage.filesystem(uri)
+    return path if storage.is_local(fs) else uri
+
+
+def file_input(uri: str) -> Input:
+    """Name a file as an artifact's input, by the SHA-256 of its bytes.
+
+    Raises:
+        UserError: As for :func:`read_bounded`.
+    """
+    return Input(hashlib.sha256(read_bounded(uri)).hexdigest(), uri)
+
+
+def folder_input(folder: str, names: Iterable[str]) -> Input:
+    """Name files of a folder as an artifact's input, by their names and bytes."""
+    hashed = hashlib.sha256()
+    for name in names:
+        data = read_bounded(f"{folder.rstrip('/')}/{name}")
+        hashed.update(f"{name}\0{len(data)}\0".encode(errors="replace") + data)
+    return Input(hashed.hexdigest(), folder)
 
 
 def read_json(uri: str) -> Any:

@@ -101,6 +101,11 @@ def from_table(table: pa.Table) -> Iterator[PictureResult]:
         yield from (_result(row) for row in batch.to_pylist())
 
 
+def without_histograms(table: pa.Table) -> pa.Table:
+    """Drop ``map_histogram``, where it is there, for readers of rows that do not need it."""
+    return table.select([name for name in table.column_names if name != "map_histogram"])
+
+
 def run_of(table: pa.Table) -> str:
     """Return the run that a table's predictions came from."""
     return str(table.schema.metadata[RUN].decode())

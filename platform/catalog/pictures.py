@@ -108,7 +108,9 @@ def open_mask(uri: str, size: tuple[int, int]) -> np.ndarray:
     Raises:
         PictureError: If it does not decode, or its size differs from ``size``.
     """
-    mask = open_picture(uri).max(axis=2)
+    # Several times as fast as the maximum over an axis of three.
+    red, green, blue = np.moveaxis(open_picture(uri), 2, 0)
+    mask = np.maximum(np.maximum(red, green), blue)
     height, width = mask.shape
     if (width, height) != tuple(size):
         raise PictureError(f"mask is {width}x{height} pixels, its picture {size[0]}x{size[1]}")

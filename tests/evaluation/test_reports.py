@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -12,6 +13,7 @@ import pytest
 
 from millsight.evaluation.metrics import BootstrapConfig, evaluate_maps
 from millsight.evaluation.reports import (
+    PredictedMask,
     ReportContent,
     ReportLimits,
     ReportPicture,
@@ -21,6 +23,7 @@ from millsight.evaluation.reports import (
 from millsight.evaluation.reports.overlay import ColorScale, outline_path
 from millsight.evaluation.reports.score_plot import HEIGHT, WIDTH, plot_scores
 from millsight.evaluation.reports.selection import choose_sections
+from millsight.platform.errors import UserError
 
 HOSTILE = [
     "<script>alert(1)</script>.png",
@@ -242,7 +245,7 @@ def test_boxes_and_outline_are_drawn_to_scale():
     mask[100:300, 200] = True
     large = np.zeros((600, 800, 3), dtype=np.uint8)
     picture = ReportPicture(
-        "a.png", "c", True, 0.5, lambda: large, mask=mask, boxes=[(200, 100, 400, 300)]
+        "a.png", "c", True, 0.5, lambda: large, mask=lambda: mask, boxes=[(200, 100, 400, 300)]
     )
     page = render_report(make_content([picture]), ReportLimits(longest_side=400))
     assert 'viewBox="0 0 400 300"' in page
@@ -271,3 +274,60 @@ def test_plot_covers_all_scores_and_places_the_threshold():
     bars = [bar for series in plot.series for bar in series.bars]
     assert all(0 <= b.x <= WIDTH and b.y + b.height == pytest.approx(HEIGHT) for b in bars)
     assert plot_scores("c", [0.3], [None], None).series[0].count == 1
+
+
+def test_decisions_come_before_scores_and_the_worst_loss_first():
+    pictures = [
+        replace(make_picture(score, label), verdict=verdict, loss=loss)
+        for score, label, verdict, loss in (
+            (0.2, True, "escape", 3.8),
+            (0.4, True, "escape", 3.6),
+            (0.7, False, "overkill", 2.7),
+            (0.9, True, "caught", 0.3),
+            (0.8, True, "caught", 0.6),
+            (0.1, False, "passed", 0.0),
+        )
+    ]
+    page = render_report(make_content(pictures), ReportLimits())
+    assert shown(page, "misses") == [0.2, 0.4]
+    assert shown(page, "alarms") == [0.7]
+    assert shown(page, "worst") == [0.8, 0.9]
+    assert "escape" in page
+
+
+def test_without_scores_and_decisions_the_worst_boxes_are_shown():
+    pictures = [replace(make_picture(0.5, True), score=None, loss=loss) for loss in (0.0, 0.5, 1)]
+    sections = choose_sections(pictures, ReportLimits())
+    assert [(part.anchor, [p.loss for p in part.pictures]) for part in sections] == [
+        ("worst", [1, 0.5]),
+        ("gallery", [1, 0.5, 0.0]),
+    ]
+    page = render_report(make_content(pictures), ReportLimits())
+    assert "<strong>" not in page
+    assert 'id="scores"' not in page
+
+
+def test_predicted_masks_and_true_boxes_have_layers_of_their_own():
+    mask = np.zeros((60, 80), dtype=bool)
+    mask[10:20, 30:50] = True
+    probability = np.where(mask, 0.9, 0.1).astype(np.float32)
+    picture = replace(
+        make_picture(0.5, True),
+        anomaly_map=None,
+        predicted=lambda: PredictedMask(mask, probability),
+        true_boxes=[(30, 10, 50, 20)],
+    )
+    page = render_report(make_content([picture]), ReportLimits())
+    assert 'class="predicted"' in page
+    assert '<rect class="true-box"' in page
+    assert 'class="heat"' in page
+    layers = set(re.findall(r'id="show-([a-z-]+)"', page))
+    assert layers == {"heat", "predicted", "true-boxes"}
+
+
+def test_a_mask_that_vanished_is_said_not_fatal():
+    def gone():
+        raise UserError("mask <gone>.png: no such file.")
+
+    page = Page(render_report(make_content([make_picture(0.5, True, mask=gone)]), ReportLimits()))
+    assert "could not be read: mask <gone>.png" in page.text

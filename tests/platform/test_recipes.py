@@ -84,7 +84,7 @@ def test_every_step_is_checked_before_the_first_runs(tmp_path):
         "maps": {"command": "extract", "with": {"data": "${late}", "kead": {"lyers": 2}}},
         "late": {"command": "extrct", "with": {"data": "${pictures}"}},
         "bad": {"command": "extract", "with": {"data": "x", "kead": {"k": -1}}},
-        "flat": {"command": "evaluate", "with": ["maps"]},
+        "flat": {"command": "boxes", "with": ["maps"]},
         "words": "evaluate",
     }
     source = write(tmp_path / "wrong.yaml", steps, stpes={})

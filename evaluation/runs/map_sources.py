@@ -1,11 +1,10 @@
-"""Anomaly maps joined with what is known about their pictures: metrics, files and the report."""
+"""Anomaly maps joined with what is known about their pictures."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,27 +12,23 @@ from numpy.typing import NDArray
 
 from millsight.evaluation.anomaly_maps import KIND, AnomalyMap, read_maps
 from millsight.evaluation.metrics import BootstrapConfig, MapEvaluation, evaluate_maps
-from millsight.evaluation.metrics.results import METRICS
-from millsight.evaluation.reports import ReportContent, ReportPicture, write_report
 from millsight.platform import storage
-from millsight.platform.artifacts import Artifact, Draft, open_artifact
+from millsight.platform.artifacts import Artifact, open_artifact
 from millsight.platform.catalog.catalog import Catalog, load_data
-from millsight.platform.catalog.pictures import PictureError, open_mask, open_picture
+from millsight.platform.catalog.pictures import PictureError, open_mask
 from millsight.platform.catalog.sample import Sample
 from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Input
 from millsight.platform.runs import read_quarantine
 
-REPORT_FILE = "report.html"
-METRICS_FILE = "metrics.json"
 BOXES_FILE = "boxes.json"
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What an evaluation is made from.
+class MapSources:
+    """What the judgement of maps is made from.
 
     Attributes:
         maps: The ``maps`` artifact.
@@ -52,12 +47,25 @@ class Sources:
         named = {"maps": self.maps.as_input(), "data": self.catalog.as_input()}
         return named if self.boxes is None else named | {"boxes": self.boxes.as_input()}
 
+    def quarantined(self) -> list[tuple[str, str]]:
+        """Address and reason of every picture that was set aside."""
+        return [(item.uri, item.reason) for item in read_quarantine(self.maps)]
 
-def open_sources(maps: str, data: str | None, layout: str, boxes: str | None) -> Sources:
+
+def open_maps(
+    maps: str,
+    data: str | None,
+    layout: str,
+    boxes: str | None,
+    *,
+    split: str | None = None,
+    category: str | None = None,
+) -> MapSources:
     """Open the artifacts and join maps with samples by content id.
 
     Raises:
-        UserError: If an artifact is missing or empty, or ``data`` lacks pictures that have maps.
+        UserError: If an artifact is missing or empty, ``data`` lacks pictures that have maps, or
+            none of them is in the split and category.
     """
     artifact = open_artifact(maps, kind=KIND)
     address = data or str(artifact.manifest["inputs"]["data"]["uri"])
@@ -78,11 +86,11 @@ def open_sources(maps: str, data: str | None, layout: str, boxes: str | None) ->
     pairs = [
         (item, placed.get((item.sample_id, item.uri), known[item.sample_id])) for item in found
     ]
-    return Sources(artifact, catalog, drawn, pairs)
+    return MapSources(artifact, catalog, drawn, _chosen(pairs, split, category))
 
 
-def judge(sources: Sources, resamples: int) -> MapEvaluation:
-    """Compute every metric, per category and in the mean."""
+def judge_exactly(sources: MapSources, bootstrap: BootstrapConfig) -> MapEvaluation:
+    """Compute every metric from every pixel, per category and in the mean."""
     maps, samples = zip(*sources.pairs, strict=True)
     return evaluate_maps(
         [item.score for item in maps],
@@ -91,40 +99,12 @@ def judge(sources: Sources, resamples: int) -> MapEvaluation:
         [_mask(item, sample) for item, sample in sources.pairs],
         categories=[item.category for item in maps],
         sizes=[(item.height, item.width) for item in maps],
-        bootstrap=BootstrapConfig(n_resamples=resamples),
+        bootstrap=bootstrap,
     )
 
 
-def headline(evaluation: MapEvaluation) -> dict[str, float]:
-    """Return the mean over categories of every metric that is defined."""
-    values = {name: getattr(evaluation.mean, name).value for name in METRICS}
-    return {name: value for name, value in values.items() if not np.isnan(value)}
-
-
-def write(draft: Draft, sources: Sources, evaluation: MapEvaluation) -> None:
-    """Write ``metrics.json`` and ``report.html`` into the artifact."""
-    text = json.dumps(evaluation.to_dict(), indent=2) + "\n"
-    storage.write_bytes(draft.file(METRICS_FILE), text.encode())
-    boxes = _boxes_by_picture(sources.boxes)
-    content = ReportContent(
-        title="Anomaly maps",
-        provenance=provenance(sources),
-        pictures=[_report_picture(item, sample, boxes) for item, sample in sources.pairs],
-        evaluation=evaluation if evaluation.mean.n_pictures else None,
-        quarantined=[(item.uri, item.reason) for item in read_quarantine(sources.maps)],
-    )
-    write_report(draft.file(REPORT_FILE), content)
-
-
-def read_rows(artifact: Artifact) -> list[dict[str, Any]]:
-    """Read an evaluation's metrics: a row per category, the mean last where there are several."""
-    found = json.loads(storage.read_bytes(artifact.file(METRICS_FILE)))
-    rows: list[dict[str, Any]] = found["categories"]
-    return rows if len(rows) == 1 else [*rows, found["mean"]]
-
-
-def provenance(sources: Sources) -> dict[str, object]:
-    """Say which weights, prompts, pictures and versions made the numbers."""
+def map_facts(sources: MapSources) -> dict[str, object]:
+    """Say which weights, prompts, pictures and versions made the maps."""
     manifest = sources.maps.manifest
     config: Mapping[str, Any] = manifest["config"]
     return {
@@ -142,32 +122,7 @@ def provenance(sources: Sources) -> dict[str, object]:
     }
 
 
-def _mask(item: AnomalyMap, sample: Sample) -> NDArray[np.bool_] | None:
-    if sample.mask_uri is None:
-        return None
-    try:
-        return open_mask(sample.mask_uri, (item.width, item.height))
-    except PictureError as error:
-        raise UserError(f"mask {sample.mask_uri}: {error}; mend or remove it.") from None
-
-
-def _report_picture(
-    item: AnomalyMap, sample: Sample, boxes: Mapping[str, Sequence[Box]]
-) -> ReportPicture:
-    return ReportPicture(
-        uri=item.uri,
-        category=item.category,
-        label=sample.defective,
-        score=item.score,
-        picture=partial(open_picture, item.uri),
-        anomaly_map=item.grid,
-        mask=_mask(item, sample) if sample.defective else None,
-        boxes=boxes.get(item.sample_id, ()),
-        defect=sample.label,
-    )
-
-
-def _boxes_by_picture(artifact: Artifact | None) -> dict[str, list[Box]]:
+def boxes_by_picture(artifact: Artifact | None) -> dict[str, list[Box]]:
     """Read COCO boxes as xyxy pixels by sample id."""
     if artifact is None:
         return {}
@@ -179,3 +134,32 @@ def _boxes_by_picture(artifact: Artifact | None) -> dict[str, list[Box]]:
         place = boxes.setdefault(samples[annotation["image_id"]], [])
         place.append((left, top, left + width, top + height))
     return boxes
+
+
+def _chosen(
+    pairs: Sequence[tuple[AnomalyMap, Sample]], split: str | None, category: str | None
+) -> list[tuple[AnomalyMap, Sample]]:
+    kept = [
+        (item, sample)
+        for item, sample in pairs
+        if split in (None, sample.split) and category in (None, sample.category)
+    ]
+    if not kept:
+        flags = {"--split": split, "--category": category}
+        asked = " ".join(f"{flag} {value}" for flag, value in flags.items() if value is not None)
+        splits = sorted({str(sample.split) for _, sample in pairs})
+        categories = sorted({sample.category for _, sample in pairs})
+        raise UserError(
+            f"{asked}: no picture that has a map is there; those that have are in the splits "
+            f"{', '.join(splits)} and the categories {', '.join(categories)}."
+        )
+    return kept
+
+
+def _mask(item: AnomalyMap, sample: Sample) -> NDArray[np.bool_] | None:
+    if sample.mask_uri is None:
+        return None
+    try:
+        return open_mask(sample.mask_uri, (item.width, item.height))
+    except PictureError as error:
+        raise UserError(f"mask {sample.mask_uri}: {error}; mend or remove it.") from None

@@ -6,9 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from millsight.evaluation import anomaly_maps, map_report
+from millsight.evaluation import anomaly_maps
 from millsight.evaluation.anomaly_maps import AnomalyMap
-from millsight.evaluation.commands import EvaluateConfig, evaluate
+from millsight.evaluation.runs import map_sources
+from millsight.evaluation.runs.commands import EvaluateConfig, evaluate
+from millsight.evaluation.runs.printed import map_rows
+from millsight.evaluation.runs.written import read_metrics
 from millsight.platform import storage
 from millsight.platform.artifacts import drafting
 from millsight.platform.catalog.catalog import load_data
@@ -83,7 +86,7 @@ def test_the_report_and_metrics_lie_in_the_artifact_and_a_rerun_is_free(tmp_path
     maps = make_maps(tmp_path, load_data(pictures).samples)
     outcome = evaluate(settings(tmp_path, maps))
     assert set(outcome.artifact.manifest["inputs"]) == {"maps", "data"}
-    (row,) = map_report.read_rows(outcome.artifact)
+    (row,) = map_rows(read_metrics(outcome.artifact))
     assert (row["category"], row["n_pictures"], row["n_defective"]) == ("sheet", 8, 4)
     page = open(outcome.artifact.file("report.html")).read()  # noqa: PTH123, SIM115
     assert maps.fingerprint[:12] in page
@@ -100,7 +103,7 @@ def test_boxes_are_joined_by_sample_and_turned_to_corners(tmp_path, pictures):
     with drafting(tmp_path / "boxes", Recipe("pseudo_boxes", 1, {})) as draft:
         storage.write_bytes(draft.file("boxes.json"), json.dumps(coco).encode())
         boxes = draft.commit()
-    assert map_report._boxes_by_picture(boxes) == {samples[0].id: [(16, 17, 26, 37)]}
+    assert map_sources.boxes_by_picture(boxes) == {samples[0].id: [(16, 17, 26, 37)]}
     maps = make_maps(tmp_path, samples)
     outcome = evaluate(settings(tmp_path, maps, boxes=boxes.path))
     assert "boxes" in outcome.artifact.manifest["inputs"]
@@ -114,7 +117,7 @@ def test_pictures_without_labels_get_a_report_without_numbers(tmp_path, pictures
     maps = make_maps(tmp_path, load_data(pictures).samples)
     outcome = evaluate(settings(tmp_path, maps, data=str(flat)))
     assert outcome.artifact.manifest["metrics"] == {}
-    (row,) = map_report.read_rows(outcome.artifact)
+    (row,) = map_rows(read_metrics(outcome.artifact))
     assert row["image_auroc"]["value"] is None
 
 
@@ -122,7 +125,7 @@ def test_equal_files_in_two_folders_keep_their_own_labels(tmp_path, pictures):
     copied = pictures / "test" / "good" / "copy.png"
     copied.write_bytes((pictures / "test" / "dent" / "0.png").read_bytes())
     maps = make_maps(tmp_path, load_data(pictures).samples)
-    sources = map_report.open_sources(maps.path, str(pictures), "auto", None)
+    sources = map_sources.open_maps(maps.path, str(pictures), "auto", None)
     labels = [sample.label for item, sample in sources.pairs]
     assert labels.count("good") == 5
     assert all(item.uri == sample.uri for item, sample in sources.pairs)

@@ -1,0 +1,1 @@
+"""``millsight evaluate``: runs judged, compared, reported and tracked."""
