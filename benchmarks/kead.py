@@ -30,7 +30,8 @@ import torch
 from millsight.evaluation.anomaly_maps import AnomalyMap, to_table
 from millsight.platform.weights import LoadedWeights, build_model, load_weights
 from millsight.pretraining.kead.config import KeADConfig
-from millsight.pretraining.kead.kead import KeAD, PictureScore
+from millsight.pretraining.kead.kead import KeAD
+from millsight.pretraining.kead.scoring import PictureScore
 
 MODEL = "ViT-B-16-plus-240"
 CATEGORY = "steel_pipe"

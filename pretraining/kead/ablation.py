@@ -16,10 +16,17 @@ from millsight.platform.catalog.sample import Sample
 from millsight.platform.errors import UserError
 from millsight.platform.weights import load_weights
 from millsight.pretraining.kead.config import KeADConfig
-from millsight.pretraining.kead.kead import CategoryModel, KeAD, PictureScore, combine
+from millsight.pretraining.kead.kead import KeAD
 from millsight.pretraining.kead.memory_bank import MemoryBank
 from millsight.pretraining.kead.prompt_sets import Sentences, prompts_for
-from millsight.pretraining.kead.references import choose_references
+from millsight.pretraining.kead.references import choose_references, order_unlabelled
+from millsight.pretraining.kead.scoring import (
+    CategoryModel,
+    PictureScore,
+    combine,
+    with_unlabelled,
+)
+from millsight.pretraining.kead.unlabelled import Identity, UnlabelledPictures
 from millsight.pretraining.kead.vv_attention import Attention
 
 NO_TEXT = "none"
@@ -36,12 +43,14 @@ class Variant:
         attention: ``vv``, ``qk``, or ``none`` for a vision-only encoder.
         prompts: ``defects``, ``generic``, or ``none`` for a vision-only encoder.
         k: Normal pictures per category.
+        unlabelled: At most so many unlabelled pictures per category.
     """
 
     encoder: str
     attention: str
     prompts: str
     k: int
+    unlabelled: int
 
 
 def ablate(
@@ -57,7 +66,8 @@ def ablate(
 
     A picture is encoded once per encoder and attention; prompts and k share what that gives. The
     memory bank of a smaller k is a part of a larger one's. A vision-only encoder has no prompts and
-    no attention to choose, and no k = 0.
+    no attention to choose, and no k = 0 without unlabelled pictures. Where ``base.unlabelled`` is
+    not 0, every variant is there without and with so many of ``samples``.
 
     Args:
         samples: What is scored, labelled; masks count where there are some.
@@ -110,30 +120,59 @@ def _score_variants(
     references: Mapping[str, Sequence[MemoryBank]],
     shots: Sequence[int],
 ) -> dict[Variant, list[PictureScore]]:
+    unlabelled = _unlabelled(samples, kead)
     models = {
-        category: dict(_models(kead, category, references[category], shots))
+        category: dict(
+            _models(kead, category, references[category], shots, unlabelled.get(category))
+        )
         for category in sorted({sample.category for sample in samples})
     }
-    scores: dict[Variant, list[PictureScore]] = {}
+    scores: dict[Variant, dict[int, PictureScore]] = {}
+    start = 0
     for batch in _same_category(samples):
         pixels = [kead.encoder.prepare(open_picture(sample.uri)) for sample in batch]
-        features = kead.encoder.encode(torch.stack(pixels))
-        for variant, model in models[batch[0].category].items():
-            with torch.inference_mode():
-                scores.setdefault(variant, []).extend(combine(features, model, kead.config))
-    return scores
+        identities = [Identity.of(sample) for sample in batch]
+        for rows, features in kead.encode_all(pixels):
+            own = [identities[row] for row in rows]
+            for variant, model in models[batch[0].category].items():
+                with torch.inference_mode():
+                    found = combine(features, model, kead.config, own)
+                places = [start + row for row in rows]
+                scores.setdefault(variant, {}).update(zip(places, found, strict=True))
+        start += len(batch)
+    return {variant: [found[i] for i in sorted(found)] for variant, found in scores.items()}
+
+
+def _unlabelled(samples: Sequence[Sample], kead: KeAD) -> dict[str, UnlabelledPictures]:
+    """Return each category's unlabelled pictures, drawn from those that are scored."""
+    count = kead.config.unlabelled
+    if not count:
+        return {}
+    return {
+        category: kead.survey(
+            {Identity.of(s): kead.encoder.prepare(open_picture(s.uri)) for s in found[:count]}
+        )
+        for category, found in order_unlabelled(samples, kead.config).items()
+    }
 
 
 def _models(
-    kead: KeAD, category: str, banks: Sequence[MemoryBank], shots: Sequence[int]
+    kead: KeAD,
+    category: str,
+    banks: Sequence[MemoryBank],
+    shots: Sequence[int],
+    unlabelled: UnlabelledPictures | None,
 ) -> Iterator[tuple[Variant, CategoryModel]]:
     attention = kead.config.attention if kead.encode_texts else NO_TEXT
     for sentences, text in _texts(kead, category).items():
         for k in shots:
-            if k or text is not None:
-                bank = MemoryBank.join(banks[:k]) if k else None
-                variant = Variant(kead.config.encoder, attention, sentences, k)
-                yield variant, CategoryModel(text, bank)
+            bank = MemoryBank.join(banks[:k]) if k else None
+            for others in (None,) if unlabelled is None else (None, unlabelled):
+                if text is None and bank is None and others is None:
+                    continue
+                count = 0 if others is None else kead.config.unlabelled
+                variant = Variant(kead.config.encoder, attention, sentences, k, count)
+                yield variant, with_unlabelled(CategoryModel(text, bank), others)
 
 
 def _texts(kead: KeAD, category: str) -> dict[str, torch.Tensor | None]:

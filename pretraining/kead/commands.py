@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from millsight.platform.commands import Outcome, OutputConfig
 from millsight.platform.errors import UserError
@@ -21,6 +21,8 @@ class ExtractConfig(OutputConfig):
         data: Folder of pictures in any layout, or a catalog.
         normals: Folder of pictures without defects for the memory bank; by default the pictures
             of ``data`` that are labelled good, from its training split where it has splits.
+        unlabelled: Folder whose pictures count as unlabelled, labels or not; by default the
+            pictures that are scored. ``kead.unlabelled`` says how many are taken.
         split: Score only this split of ``data``.
         category: Material and line, which also chooses the prompts; by default the folder's name.
         layout: Of ``data``; ``auto`` looks at the folder.
@@ -32,6 +34,7 @@ class ExtractConfig(OutputConfig):
 
     data: str
     normals: str | None = None
+    unlabelled: str | None = None
     split: str | None = None
     category: str | None = None
     layout: str = "auto"
@@ -134,7 +137,8 @@ def ablate(config: AblateConfig) -> Outcome:
         device=config.device,
     )
     storage.write_bytes(config.output, table.to_csv(index=False).encode())
-    shown = ["encoder", "attention", "prompts", "k", "category", "n_pictures", *HEADLINES]
+    variant = [item.name for item in fields(ablation.Variant)]
+    shown = [*variant, "category", "n_pictures", *HEADLINES]
     print(table[shown].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     print(f"\nAll metrics: {config.output}")
     return Outcome()

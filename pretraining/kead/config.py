@@ -21,8 +21,13 @@ class KeADConfig:
         encoder: Where the weights come from, for example ``embedded:efficientnet-lite0``,
             ``open_clip:ViT-B-16-plus-240/laion400m_e32``, ``timm:vit_small_patch14_dinov2.lvd142m``
             or ``path:``. A timm encoder has no text: the memory bank alone scores.
-        k: Normal pictures per category in the memory bank; 0 scores by the text alone.
-        seed: Draws the k pictures from the category's normal training pictures.
+        k: Normal pictures per category in the memory bank; 0 scores without one.
+        unlabelled: At most so many unlabelled pictures per category that patches are compared with
+            too: what most of them have is normal. 0 compares with none. Another protocol than
+            few-shot, because pictures of unknown label are looked at first; with k = 0 it needs no
+            good picture.
+        seed: Draws the k pictures from the category's normal training pictures, and the unlabelled
+            ones.
         prompts: ``auto`` takes the packaged set that fits the category and, where none fits, the
             generic one with a warning; anything else is the path of a prompt file.
         sentences: ``defects`` uses the set's own sentences; ``generic`` only the states that fit
@@ -49,6 +54,7 @@ class KeADConfig:
 
     encoder: str = "embedded:efficientnet-lite0"
     k: int = 4
+    unlabelled: int = 0
     seed: int = 0
     prompts: str = "auto"
     sentences: Literal["defects", "generic"] = "defects"
@@ -67,7 +73,9 @@ class KeADConfig:
     def __post_init__(self) -> None:
         problems = []
         if self.k < 0:
-            problems.append(f"k: {self.k} is negative; 0 scores by the text alone")
+            problems.append(f"k: {self.k} is negative; 0 scores without normal pictures")
+        if self.unlabelled < 0 or self.unlabelled == 1:
+            problems.append(f"unlabelled: {self.unlabelled}; 0 means none, and 2 are the fewest")
         if self.layers < 1:
             problems.append(f"layers: {self.layers}; at least 1 is needed")
         problems += [
@@ -80,6 +88,10 @@ class KeADConfig:
             for template in self.templates or ()
             if template.count("{}") != 1
         ]
+        if self.compat == "official" and self.unlabelled:
+            problems.append(
+                f"unlabelled: {self.unlabelled}; compat: official knows normal pictures only"
+            )
         if self.compat == "official" and self.precision != "fp32":
             problems.append(f"precision: {self.precision}; compat: official computes in fp32")
         if problems:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pyarrow.compute as pc
@@ -23,8 +24,9 @@ from millsight.platform.runs import StageRun, read_quarantine
 from millsight.platform.stages import StageOutput
 from millsight.pretraining.kead.commands import ExtractConfig
 from millsight.pretraining.kead.kead import KeAD
-from millsight.pretraining.kead.references import choose_references
+from millsight.pretraining.kead.references import choose_references, order_unlabelled
 from millsight.pretraining.kead.stage import KeADStage
+from millsight.pretraining.kead.unlabelled import Identity
 
 SHOWN = 20
 
@@ -67,10 +69,33 @@ def _learn(config: ExtractConfig, wanted: Catalog, candidates: Sequence[Sample])
     categories = {sample.category for sample in wanted.samples}
     candidates = [sample for sample in candidates if sample.category in categories]
     references = _open_references(candidates, config)
+    unlabelled = _unlabelled(config, wanted)
     kead = KeAD.load(config.kead, resolve_device(config.execution.device))
     for category in sorted(categories):
-        kead.learn(category, references.get(category, []))
+        drawn = islice(_decodable(unlabelled.get(category, ())), config.kead.unlabelled)
+        kead.learn(category, references.get(category, []), drawn)
     return kead
+
+
+def _unlabelled(config: ExtractConfig, wanted: Catalog) -> dict[str, list[Sample]]:
+    """Return each category's pictures in the order in which unlabelled ones are taken."""
+    if config.unlabelled is None:
+        return order_unlabelled(wanted.samples, config.kead) if config.kead.unlabelled else {}
+    if not config.kead.unlabelled:
+        raise UserError(
+            f"--unlabelled {config.unlabelled} is of use only with --kead.unlabelled N, the number "
+            "of pictures to take: 50 is a good one."
+        )
+    found = load_data(config.unlabelled).samples
+    categories = {sample.category for sample in wanted.samples}
+    samples = [replace(sample, category=name) for name in categories for sample in found]
+    return order_unlabelled(samples, config.kead)
+
+
+def _decodable(samples: Sequence[Sample]) -> Iterator[tuple[Identity, np.ndarray]]:
+    for sample in samples:
+        if (picture := _decode(sample.uri)) is not None:
+            yield Identity.of(sample), picture
 
 
 def _open_references(
@@ -80,8 +105,9 @@ def _open_references(
     if config.kead.k and not any(sample.defective is False for sample in candidates):
         raise UserError(
             f"--data {config.data}: no picture is known to be good, and KeAD compares with "
-            f"{config.kead.k} good ones. Name a folder of them with --normals FOLDER, or score by "
-            "the text alone with --kead.k 0."
+            f"{config.kead.k} good ones. Name a folder of them with --normals FOLDER, or do "
+            "without: --kead.k 0 --kead.unlabelled 50 compares the pictures with each other, "
+            "--kead.k 0 alone scores by the text of a CLIP model."
         )
     usable = list(candidates)
     while True:
@@ -101,8 +127,12 @@ def _decode(uri: str) -> np.ndarray | None:
 
 
 def _recipe(wanted: Catalog, kead: KeAD) -> Recipe:
-    # Maps depend on pixels and categories; a corrected label does not make them stale.
-    pictures = digest([[sample.id, sample.category] for sample in wanted.samples])
+    # Maps depend on pixels and categories; a corrected label does not make them stale. Unlabelled
+    # pictures of a scored picture's own group are left out, so with them groups count too.
+    with_groups = bool(kead.config.unlabelled)
+    pictures = digest(
+        [[s.id, s.category, *([s.group] if with_groups else [])] for s in wanted.samples]
+    )
     return Recipe(
         KIND,
         SCHEMA_VERSION,

@@ -8,14 +8,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import to_json
@@ -25,59 +23,26 @@ from millsight.pretraining.kead.config import KeADConfig
 from millsight.pretraining.kead.encoders import Encoder
 from millsight.pretraining.kead.features import PatchFeatures
 from millsight.pretraining.kead.loading import load_encoder
-from millsight.pretraining.kead.memory_bank import MemoryBank, mean_map
+from millsight.pretraining.kead.memory_bank import MemoryBank
 from millsight.pretraining.kead.prompt_sets import PromptSet, Sentences, make_phrases, prompts_for
 from millsight.pretraining.kead.references import augment
+from millsight.pretraining.kead.scoring import (
+    CategoryModel,
+    PictureScore,
+    combine,
+    with_unlabelled,
+)
 from millsight.pretraining.kead.text import (
     TEMPLATES,
     EncodeTexts,
-    anomaly_probability,
     embed_prompts,
 )
+from millsight.pretraining.kead.unlabelled import Identity, UnlabelledPictures
 
 logger = logging.getLogger(__name__)
 
 REFERENCE_BATCH = 8
 SHOWN_WORDS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class PictureScore:
-    """How anomalous one picture is, and where.
-
-    Attributes:
-        score: S; higher is more anomalous. From the text alone it is ``class_score``, with a memory
-            bank the mean of ``class_score`` and the map's maximum, without text that maximum.
-        class_score: s_img, the class token's score in [0, 1] (eq. 2); ``None`` without text.
-        map: M, float32 (h, w) on the patch grid; (0, 0) is top left, the grid covers the picture.
-        align_corners: How ``upsample`` interpolates; true only under ``compat="official"``.
-    """
-
-    score: float
-    class_score: float | None
-    map: np.ndarray
-    align_corners: bool = False
-
-    def upsample(self, height: int, width: int) -> np.ndarray:
-        """Interpolate the map bilinearly to float32 (height, width)."""
-        grid = torch.from_numpy(self.map)[None, None]
-        resized = functional.interpolate(
-            grid, (height, width), mode="bilinear", align_corners=self.align_corners
-        )
-        return np.asarray(resized[0, 0].numpy())
-
-
-@dataclass(frozen=True, slots=True)
-class CategoryModel:
-    """What KeAD knows of one category.
-
-    Attributes:
-        text: Unit rows t_n, t_a, (2, D); ``None`` for a vision-only encoder.
-        bank: Patch tokens of the normal pictures; ``None`` for k = 0.
-    """
-
-    text: Tensor | None
-    bank: MemoryBank | None
 
 
 class KeAD:
@@ -139,34 +104,48 @@ class KeAD:
         )
         return cls(encoder.spec.settings, encoder, encode_texts)
 
-    def learn(self, category: str, normals: Sequence[np.ndarray] = ()) -> None:
-        """Embed a category's prompts and remember its normal pictures.
+    def learn(
+        self,
+        category: str,
+        normals: Sequence[np.ndarray] = (),
+        unlabelled: Iterable[tuple[Identity, np.ndarray]] = (),
+    ) -> None:
+        """Embed a category's prompts, remember its normal pictures and its unlabelled ones.
 
         Args:
             category: Its name; also chooses the prompt set.
             normals: uint8 (H, W, 3) RGB pictures; all that are given are remembered.
+            unlabelled: Likewise, each with its identity, in any order; opened one by one.
 
         Raises:
-            UserError: If there are no normals although k is not 0, or some although it is 0.
+            UserError: If there are no normals although k is not 0, or some although it is 0;
+                likewise for ``unlabelled``; if unlabelled pictures show a single object.
         """
+        prepared = {identity: self.encoder.prepare(picture) for identity, picture in unlabelled}
+        self._require_unlabelled(category, prepared)
         if bool(normals) != bool(self.config.k):
             raise UserError(
                 f"category {category!r} has {len(normals)} normal pictures and k is "
                 f"{self.config.k}: give k normal pictures, or none with k: 0."
             )
         prompts = None if self.encode_texts is None else prompts_for(category, self.config.prompts)
-        if prompts is None and not normals:
+        if prompts is None and not normals and not prepared:
             raise UserError(
                 f"--encoder {self.config.encoder} has no text, so k: 0 leaves nothing to score "
-                "with. Give normal pictures (k: 4), or name a CLIP model."
+                "with. Give normal pictures (k: 4) or unlabelled ones (unlabelled: 50), or name a "
+                "CLIP model."
             )
-        self.categories[category] = CategoryModel(
-            None if prompts is None else self.embed(prompts, self.config.sentences),
-            self.remember(normals) if normals else None,
+        self.categories[category] = with_unlabelled(
+            CategoryModel(
+                None if prompts is None else self.embed(prompts, self.config.sentences),
+                self.remember(normals) if normals else None,
+            ),
+            self.survey(prepared) if prepared else None,
         )
         self._learnt[category] = {
             "prompts": None if prompts is None else prompts.model_dump(mode="json"),
             "normals": [hashlib.sha256(picture.tobytes()).hexdigest() for picture in normals],
+            "unlabelled": [[item.content, item.object] for item in sorted(prepared)],
         }
 
     def embed(self, prompts: PromptSet, sentences: Sentences) -> Tensor:
@@ -191,18 +170,34 @@ class KeAD:
             for picture in normals
             for copy in augment(picture, self.config.augment)
         ]
-        return MemoryBank.build(
-            self.encoder.encode(torch.stack([pixels[i] for i in indices[start:end]]))
-            for indices in _by_shape(pixels)
-            for start, end in _spans(len(indices))
-        )
+        return MemoryBank.build(features for _, features in self.encode_all(pixels))
+
+    def survey(self, prepared: Mapping[Identity, Tensor]) -> UnlabelledPictures:
+        """Encode unlabelled pictures that ``prepare`` gave; their order changes nothing."""
+        identities = sorted(prepared)
+        found: dict[Identity, PatchFeatures] = {}
+        for indices, features in self.encode_all([prepared[item] for item in identities]):
+            for row, i in enumerate(indices):
+                found[identities[i]] = features.select([row])
+        return UnlabelledPictures.build({item: found[item] for item in identities})
+
+    def encode_all(self, pixels: Sequence[Tensor]) -> Iterator[tuple[list[int], PatchFeatures]]:
+        """Encode prepared pictures of any shapes.
+
+        Yields:
+            The places in ``pixels`` of the pictures of one batch, and their features.
+        """
+        for indices in _by_shape(pixels):
+            for start, end in _spans(len(indices)):
+                part = indices[start:end]
+                yield part, self.encoder.encode(torch.stack([pixels[i] for i in part]))
 
     def score(self, pictures: Sequence[np.ndarray], category: str) -> list[PictureScore]:
         """Score pictures of one category.
 
         Args:
             pictures: uint8 (H, W, 3) RGB, of any sizes.
-            category: One that was learnt; with k = 0, any.
+            category: One that was learnt; with k = 0 and nothing unlabelled, any.
 
         Raises:
             UserError: If the category was not learnt and cannot be without pictures.
@@ -210,16 +205,21 @@ class KeAD:
         if category not in self.categories:
             self.learn(category)
         pixels = [self.encoder.prepare(picture) for picture in pictures]
-        return self.score_prepared(pixels, [category] * len(pixels))
+        identities = [Identity.of_pixels(item) for item in pictures if self.config.unlabelled]
+        return self.score_prepared(pixels, [category] * len(pixels), identities or None)
 
     def score_prepared(
-        self, pixels: Sequence[Tensor], categories: Sequence[str]
+        self,
+        pixels: Sequence[Tensor],
+        categories: Sequence[str],
+        identities: Sequence[Identity] | None = None,
     ) -> list[PictureScore]:
         """Score prepared pictures, each as one of its category.
 
         Args:
             pixels: (3, h, w) tensors that the encoder's ``prepare`` gave.
             categories: One learnt category per picture.
+            identities: One per picture, where some may be among the unlabelled pictures.
         """
         scores: list[PictureScore | None] = [None] * len(pixels)
         for indices in _by_shape(pixels):
@@ -229,15 +229,22 @@ class KeAD:
                 rows[categories[i]].append(row)
             for category, chosen in rows.items():
                 part = features if len(rows) == 1 else features.select(chosen)
-                for row, score in zip(chosen, self.score_features(part, category), strict=True):
+                own = None if identities is None else [identities[indices[row]] for row in chosen]
+                found = self.score_features(part, category, own)
+                for row, score in zip(chosen, found, strict=True):
                     scores[indices[row]] = score
         return [score for score in scores if score is not None]
 
-    def score_features(self, features: PatchFeatures, category: str) -> list[PictureScore]:
-        """Score encoded pictures of one category."""
+    def score_features(
+        self,
+        features: PatchFeatures,
+        category: str,
+        identities: Sequence[Identity] | None = None,
+    ) -> list[PictureScore]:
+        """Score encoded pictures of one category; ``identities`` as in ``score_prepared``."""
         model = self.categories[category]
         with torch.inference_mode():
-            return combine(features, model, self.config)
+            return combine(features, model, self.config, identities)
 
     def describe(self) -> dict[str, Any]:
         """Return, JSON-like, all that decides the scores besides the encoder's tensors.
@@ -251,43 +258,18 @@ class KeAD:
             "categories": {name: self._learnt[name] for name in sorted(self._learnt)},
         }
 
-
-def combine(
-    features: PatchFeatures, model: CategoryModel, config: KeADConfig
-) -> list[PictureScore]:
-    """Turn features into scores and maps (eq. 2-5).
-
-    Z = mean over layers of s(patch) (eq. 3-4), F from the memory bank (eq. 5), M = Z + F. The
-    image score is s_img without a bank, (s_img + max M) / 2 with one, max M without text; with
-    ``top_share`` the mean of the highest cells stands for the maximum.
-    """
-    terms: list[Tensor] = []
-    class_scores: Tensor | None = None
-    if model.text is not None:
-        assert features.class_token is not None  # noqa: S101
-        class_scores = anomaly_probability(features.class_token.float(), model.text)
-        layers = [anomaly_probability(tokens.float(), model.text) for tokens in features.layers]
-        terms.append(mean_map(layers, features.grids))
-    if model.bank is not None:
-        terms.append(model.bank.anomaly_map(features))
-    maps = terms[0] if len(terms) == 1 else terms[0] + terms[1]
-    cells = maps.flatten(1)
-    highest = max(1, int((config.top_share or 0) * cells.shape[1]))
-    peaks = cells.topk(highest, dim=1).values.mean(dim=1)
-    if class_scores is None:
-        scores = peaks
-    else:
-        scores = class_scores if model.bank is None else (class_scores + peaks) / 2
-    grids = maps.float().cpu().numpy()
-    return [
-        PictureScore(
-            score=float(scores[i]),
-            class_score=None if class_scores is None else float(class_scores[i]),
-            map=grids[i],
-            align_corners=config.compat == "official",
-        )
-        for i in range(len(grids))
-    ]
+    def _require_unlabelled(self, category: str, given: Mapping[Identity, Tensor]) -> None:
+        wanted = self.config.unlabelled
+        if bool(given) != bool(wanted):
+            raise UserError(
+                f"category {category!r} has {len(given)} unlabelled pictures and unlabelled is "
+                f"{wanted}: give some, or none with unlabelled: 0."
+            )
+        if given and len({item.object for item in given}) == 1:
+            raise UserError(
+                f"category {category!r}: all unlabelled pictures show one object, and a picture is "
+                "compared with other objects only. Give pictures of more, or set unlabelled: 0."
+            )
 
 
 def _warn_of_unknown_words(category: str, words: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Which normal pictures go into a memory bank, and the copies of them that join it."""
+"""Which pictures others are compared with, and the copies of them that join a memory bank."""
 
 from __future__ import annotations
 
@@ -44,10 +44,25 @@ def choose_references(samples: Sequence[Sample], config: KeADConfig) -> dict[str
         counts = ", ".join(f"{name} has {count}" for name, count in sorted(short.items()))
         raise UserError(
             f"k: {config.k} normal training pictures are needed per category; {counts}. Label some "
-            "as good, lower k, or set k: 0 to score by the text alone."
+            "as good, lower k, or set k: 0 to score by the text alone or by unlabelled pictures."
         )
     keep = None if config.compat == "official" else config.k
     return {name: _draw(found, name, config.seed)[:keep] for name, found in candidates.items()}
+
+
+def order_unlabelled(samples: Sequence[Sample], config: KeADConfig) -> dict[str, list[Sample]]:
+    """Shuffle every category's pictures into the order in which unlabelled ones are taken.
+
+    Labels, masks and splits play no part. Pictures of different objects come first, equal files
+    count once, and the order depends on the seed and the category alone.
+
+    Returns:
+        Category to all its pictures, of which the first ``config.unlabelled`` that decode are used.
+    """
+    found: dict[str, dict[str, Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: sample.uri):
+        found.setdefault(sample.category, {}).setdefault(sample.id, sample)
+    return {name: _draw(list(ids.values()), name, config.seed) for name, ids in found.items()}
 
 
 def augment(picture: np.ndarray, names: Sequence[str]) -> list[np.ndarray]:

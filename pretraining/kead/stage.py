@@ -14,11 +14,13 @@ from millsight.platform.catalog.pictures import PictureError, open_picture
 from millsight.platform.catalog.sample import Quarantined, Sample
 from millsight.platform.stages import Stage, StageOutput
 from millsight.pretraining.kead.encoders import from_arrays
-from millsight.pretraining.kead.kead import CategoryModel, KeAD, PictureScore
+from millsight.pretraining.kead.kead import KeAD
 from millsight.pretraining.kead.loading import build_encoder
 from millsight.pretraining.kead.memory_bank import MemoryBank
+from millsight.pretraining.kead.scoring import CategoryModel, PictureScore
+from millsight.pretraining.kead.unlabelled import Identity, UnlabelledPictures
 
-ENCODER, TEXT, BANK = "encoder", "text", "bank"
+ENCODER, TEXT, BANK, UNLABELLED = "encoder", "text", "bank", "unlabelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class KeADStage(Stage):
         return {**self.__dict__, "_kead": None}
 
     def weights(self) -> Mapping[str, np.ndarray]:
-        """Return the encoder's tensors, and each category's text embeddings and bank."""
+        """Return the encoder's tensors, and what is known of each category."""
         kead = self._ready()
         tensors = {f"{ENCODER}/{k}": tensor for k, tensor in kead.encoder.tensors().items()}
         for category, model in kead.categories.items():
@@ -66,25 +68,28 @@ class KeADStage(Stage):
                 tensors[f"{TEXT}/{category}"] = model.text
             for number, layer in enumerate(model.bank.layers if model.bank else ()):
                 tensors[f"{BANK}/{number}/{category}"] = layer
+            for name, tensor in model.unlabelled.arrays().items() if model.unlabelled else ():
+                tensors[f"{UNLABELLED}/{name}/{category}"] = tensor
         return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
     def setup(self, device: str, weights: Mapping[str, np.ndarray]) -> None:
         """Build KeAD on ``device`` around the shared arrays; on a CPU nothing is copied."""
-        parts: dict[str, dict[str, Tensor]] = {ENCODER: {}, TEXT: {}, BANK: {}}
+        parts: dict[str, dict[str, Tensor]] = {
+            kind: {} for kind in (ENCODER, TEXT, BANK, UNLABELLED)
+        }
         for name, tensor in from_arrays(weights).items():
             kind, rest = name.split("/", 1)
             parts[kind][rest] = tensor
         encoder = build_encoder(self._spec, parts[ENCODER], device)
-        banks: dict[str, dict[int, Tensor]] = {}
-        for name, layer in parts[BANK].items():
-            number, category = name.split("/", 1)
-            banks.setdefault(category, {})[int(number)] = layer.to(device)
+        banks = _by_category(parts[BANK], device)
+        unlabelled = _by_category(parts[UNLABELLED], device)
         categories = {
             category: CategoryModel(
                 parts[TEXT][category].to(device) if category in parts[TEXT] else None,
                 _bank(banks.get(category)),
+                UnlabelledPictures.of(unlabelled[category]) if category in unlabelled else None,
             )
-            for category in parts[TEXT].keys() | banks.keys()
+            for category in parts[TEXT].keys() | banks.keys() | unlabelled.keys()
         }
         self._kead = KeAD(self._spec.settings, encoder, categories=categories)
 
@@ -107,7 +112,8 @@ class KeADStage(Stage):
     def process(self, loaded: PreparedBatch) -> StageOutput:
         """Score one batch; gives one row of ``evaluation.anomaly_maps.SCHEMA`` per picture."""
         categories = [sample.category for sample in loaded.samples]
-        scores = self._ready().score_prepared(loaded.pixels, categories)
+        identities = [Identity.of(sample) for sample in loaded.samples]
+        scores = self._ready().score_prepared(loaded.pixels, categories, identities)
         rows = zip(loaded.samples, loaded.sizes, scores, strict=True)
         return StageOutput(to_table([_to_row(*row) for row in rows]), loaded.quarantined)
 
@@ -117,10 +123,19 @@ class KeADStage(Stage):
         return self._kead
 
 
-def _bank(layers: Mapping[int, Tensor] | None) -> MemoryBank | None:
+def _by_category(tensors: Mapping[str, Tensor], device: str) -> dict[str, dict[str, Tensor]]:
+    """Sort tensors named ``<name>/<category>``, whose category may hold slashes."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        name, category = key.split("/", 1)
+        found.setdefault(category, {})[name] = tensor.to(device)
+    return found
+
+
+def _bank(layers: Mapping[str, Tensor] | None) -> MemoryBank | None:
     if layers is None:
         return None
-    return MemoryBank(tuple(layers[number] for number in sorted(layers)))
+    return MemoryBank(tuple(layers[number] for number in sorted(layers, key=int)))
 
 
 def _to_row(sample: Sample, size: tuple[int, int], score: PictureScore) -> AnomalyMap:

@@ -16,7 +16,8 @@ from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.kead.ablation import ablate
 from millsight.pretraining.kead.config import KeADConfig
 from millsight.pretraining.kead.kead import KeAD
-from millsight.pretraining.kead.references import choose_references
+from millsight.pretraining.kead.references import choose_references, order_unlabelled
+from millsight.pretraining.kead.unlabelled import Identity
 
 LITE0 = "embedded:efficientnet-lite0"
 
@@ -91,13 +92,44 @@ def test_the_grid_and_its_numbers(samples: list[Sample], clip: str) -> None:
                 assert row["image_auroc"] == pytest.approx(expected[row["category"]])
 
 
+def test_every_variant_with_and_without_unlabelled_pictures(
+    samples: list[Sample], clip: str
+) -> None:
+    test = [sample for sample in samples if sample.split == "test"]
+    base = KeADConfig(image_size=64, unlabelled=3)
+    table = ablate(test, samples, [clip, LITE0], shots=(0, 1), base=base)
+    # CLIP: 2 prompts x 2 attentions x 2 k x 2; without text: k = 0 needs them.
+    assert len(table) == (16 + 3) * 3
+    vision = table[table["encoder"] == LITE0]
+    assert sorted(set(zip(vision["k"], vision["unlabelled"], strict=True))) == [
+        (0, 3),
+        (1, 0),
+        (1, 3),
+    ]
+    for k in (0, 1):
+        expected = score_plainly(KeADConfig(LITE0, k=k, unlabelled=3, image_size=64), samples, test)
+        rows = vision[(vision["k"] == k) & (vision["unlabelled"] == 3)]
+        found = dict(zip(rows["category"], rows["image_auroc"], strict=True))
+        assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
 def score_plainly(
     config: KeADConfig, samples: list[Sample], test: list[Sample]
 ) -> dict[str, float]:
     kead = KeAD.load(config)
+    others = order_unlabelled(test, config)
     for category, chosen in choose_references(samples, config).items():
-        kead.learn(category, [open_picture(sample.uri) for sample in chosen])
-    scores = [kead.score([open_picture(s.uri)], s.category)[0] for s in test]
+        kead.learn(
+            category,
+            [open_picture(sample.uri) for sample in chosen],
+            [(Identity.of(s), open_picture(s.uri)) for s in others[category][: config.unlabelled]],
+        )
+    scores = [
+        kead.score_prepared(
+            [kead.encoder.prepare(open_picture(s.uri))], [s.category], [Identity.of(s)]
+        )[0]
+        for s in test
+    ]
     evaluation = evaluate_maps(
         [score.score for score in scores],
         [sample.defective for sample in test],

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from millsight.platform.catalog.sample import Sample
 from millsight.platform.errors import UserError
 from millsight.pretraining.kead.config import AUGMENTATIONS, KeADConfig
-from millsight.pretraining.kead.references import augment, choose_references
+from millsight.pretraining.kead.references import augment, choose_references, order_unlabelled
 
 
 def samples() -> list[Sample]:
@@ -66,3 +68,20 @@ def test_config_names_every_problem_at_once() -> None:
     with pytest.raises(UserError) as caught:
         KeADConfig(k=-1, layers=0, augment=("turn",), templates=("no place",))
     assert str(caught.value).count("\n") == 3
+
+
+def test_unlabelled_pictures_are_drawn_without_a_look_at_labels() -> None:
+    config = KeADConfig(unlabelled=6)
+    first = order_unlabelled(samples(), config)["pipe"]
+    blank = [replace(sample, label=None, split=None, mask_uri="m.png") for sample in samples()]
+    assert [s.id for s in order_unlabelled(blank[::-1], config)["pipe"]] == [s.id for s in first]
+    assert len(first) == len(samples())
+    # Four parts and three pictures of no known part.
+    assert len({sample.group or sample.id for sample in first[:7]}) == 7
+    assert order_unlabelled(samples(), KeADConfig(unlabelled=6, seed=1))["pipe"] != first
+
+
+def test_equal_files_count_once() -> None:
+    copies = [replace(sample, uri=f"copy-{sample.uri}") for sample in samples()]
+    found = order_unlabelled([*samples(), *copies], KeADConfig())["pipe"]
+    assert sorted(s.id for s in found) == sorted(s.id for s in samples())
