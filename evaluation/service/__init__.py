@@ -1,0 +1,1 @@
+"""The evaluation service: prediction sets and models judged against registered datasets."""
