@@ -179,6 +179,7 @@ async def submit_run(
         _check_rate(service, state, token, dataset, key)
     upload = await state.uploads.receive(request.stream())
     asked = {
+        "title": f"{query.name} · {found.title}",
         "dataset": dataset,
         "kind": KINDS[media],
         "name": query.name,

@@ -11,11 +11,12 @@ from millsight.platform.services.jobs import Job, JobState
 
 
 class JobView(BaseModel):
-    """A job, without what was asked for: each service shows that in its own words.
+    """A job; of what was asked for, the title alone.
 
     Attributes:
         id: 32 hex digits.
         kind: What kind of work.
+        title: What was asked for, in the service's own words.
         state: queued, running, done, failed or cancelled.
         version: Grows by one with every change.
         done: Units of work finished.
@@ -31,6 +32,7 @@ class JobView(BaseModel):
 
     id: str
     kind: str
+    title: str
     state: JobState
     version: int
     done: int
@@ -46,7 +48,8 @@ class JobView(BaseModel):
     @classmethod
     def of(cls, job: Job) -> Self:
         """Show a job."""
-        values = {name: getattr(job, name) for name in cls.model_fields}
+        values = {name: getattr(job, name) for name in cls.model_fields if name != "title"}
+        values["title"] = job.request.get("title", "")
         for name in ("created", "updated"):
             values[name] = datetime.fromtimestamp(values[name], UTC)
         return cls(**values)

@@ -68,7 +68,7 @@ def submit_job(
         response: The route's injected response.
         token: Who asks.
         kind: Which handler works on it.
-        body: JSON-like; uploads by their hash.
+        body: JSON-like; uploads by their hash. A ``title`` in it is shown with the job.
         key: The idempotency key.
         cost: In pictures.
 

@@ -107,8 +107,8 @@ function fillJob(card, job, update) {
       "span",
       { class: "what" },
       run
-        ? h("a", { class: "name", href: `#/runs/${run}` }, names.get(run) ?? "See the run")
-        : h("span", { class: "name", tabindex: -1 }, job.kind),
+        ? h("a", { class: "name", href: `#/runs/${run}` }, names.get(run) ?? (job.title || "See the run"))
+        : h("span", { class: "name", tabindex: -1 }, job.title || job.kind),
       " ",
       h("code", { class: "soft", title: job.id }, job.id.slice(0, 8)),
     ),
