@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millsight.generators.procedural.camera import photograph
-from millsight.generators.procedural.captions import defect_captions, good_captions
+from millsight.generators.procedural.captions import defect_captions, good_captions, views_of
 from millsight.generators.procedural.defects import DEFECTS, Damage
 from millsight.generators.procedural.light import background, illumination, shade
 from millsight.generators.procedural.noise import Field, Size
@@ -95,13 +95,13 @@ def _label(
     if damage is None:
         empty = np.zeros(surface.size, np.bool_)
         boxes = np.zeros((0, 4), np.float32)
-        captions = good_captions(text_rng, surface.name)
+        captions = good_captions(text_rng, surface.name, views_of(picture))
         return Rendering(picture, empty, label, boxes, surface.name, {}, captions)
     mask = damage.mask & (surface.depth > 0)
     boxes = component_boxes(mask)
     attributes = describe(picture, mask, label, damage.shape, boxes)
     contrast = local_contrast(picture, mask, surface.depth > 0)
-    captions = defect_captions(text_rng, surface.name, attributes, contrast)
+    captions = defect_captions(text_rng, surface.name, attributes, contrast, views_of(picture))
     return Rendering(picture, mask, label, boxes, surface.name, attributes, captions)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from millsight.pretraining.micro_clip.dataset import CaptionedPictures
 
 KIND = "clip"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(kw_only=True)

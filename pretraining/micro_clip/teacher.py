@@ -14,6 +14,8 @@ from millsight.platform.weights import build_model, load_weights
 
 STRIDES = (8, 16)
 MAGNIFICATION = 2
+# Fits a core's cache: 16 channels-last pictures at a time take a third of the time of 64 others.
+BATCH = 16
 
 
 class Teacher:
@@ -30,7 +32,8 @@ class Teacher:
     def __init__(self, source: str, grid: int) -> None:
         loaded = load_weights(source)
         self.sha256 = loaded.sha256
-        self._model: Any = build_model(loaded).requires_grad_(requires_grad=False)
+        model: Any = build_model(loaded).requires_grad_(requires_grad=False)
+        self._model = model.to(memory_format=torch.channels_last)
         info = cast("list[dict[str, Any]]", self._model.feature_info)
         self._indices = [self._last_at(info, stride) for stride in STRIDES]
         self.channels = tuple(int(info[index]["num_chs"]) for index in self._indices)
@@ -52,7 +55,10 @@ class Teacher:
         size = pictures.shape[-1] * MAGNIFICATION
         large = functional.interpolate(grey, (size, size), mode="bicubic", align_corners=False)
         maps = self._model.forward_intermediates(
-            (large - self._mean) / self._std, indices=self._indices, intermediates_only=True
+            ((large - self._mean) / self._std).contiguous(memory_format=torch.channels_last),
+            indices=self._indices,
+            intermediates_only=True,
+            stop_early=True,
         )
         blocks = [functional.adaptive_avg_pool2d(item, self._grid) for item in maps]
         joined = torch.cat([functional.normalize(block, dim=1) for block in blocks], dim=1)
@@ -61,9 +67,9 @@ class Teacher:
     def all_features(self, pictures: np.ndarray, done: Callable[[int], None]) -> Tensor:
         """Compute features of many pictures in batches; ``done`` gets the count so far."""
         batches = []
-        for start in range(0, len(pictures), 64):
-            batches.append(self.features(pictures[start : start + 64]))
-            done(min(start + 64, len(pictures)))
+        for start in range(0, len(pictures), BATCH):
+            batches.append(self.features(pictures[start : start + BATCH]))
+            done(min(start + BATCH, len(pictures)))
         return torch.cat(batches)
 
     @staticmethod

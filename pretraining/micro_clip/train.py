@@ -26,6 +26,7 @@ from millsight.pretraining.micro_clip.losses import (
 
 MEAN, STD = 0.5, 0.25
 WARM_UP = 0.05
+STATE_SENTENCES = 4
 
 Log = Callable[[Mapping[str, float], int], None]
 
@@ -125,7 +126,8 @@ class Training:
             losses["distillation"] = self.head(features.layers, batch.teacher)
             total = total + weights.distillation * losses["distillation"]
         if weights.region > 0:
-            pair = self.model.encode_text(batch.state_tokens, normalize=True)
+            each = self.model.encode_text(batch.state_tokens, normalize=True)
+            pair = functional.normalize(each.unflatten(0, (2, STATE_SENTENCES)).mean(1), dim=-1)
             losses["region"] = region_loss(features.layers, pair, batch.covered)
             total = total + weights.region * losses["region"]
         return {"loss": total, **losses}
@@ -162,11 +164,12 @@ def _batches(
 ) -> Iterator[_Batch]:
     order = rng.permutation(len(data))
     names = {name: number for number, name in enumerate(sorted(set(data.classes)))}
-    states = _state_texts(data)
+    states = _pictures_by_state(data)
     for start in range(0, len(order) - config.batch_size + 1, config.batch_size):
         indices = order[start : start + config.batch_size]
         captions = [str(rng.choice(data.captions[i])) for i in indices]
-        pair = [str(rng.choice(state)) for state in states]
+        # An ensemble, as KeAD averages its prompts: no single wording is what "damaged" means.
+        chosen = [i for state in states for i in rng.choice(state, STATE_SENTENCES)]
         flip, gain, offset = rng.random(2) < 0.5, rng.uniform(0.8, 1.25), rng.uniform(-20, 20)
         pictures = np.clip(data.pictures[indices] * gain + offset, 0, 255).astype(np.uint8)
         axes = tuple(axis for axis, wanted in zip((1, 2), flip, strict=True) if wanted)
@@ -174,22 +177,17 @@ def _batches(
         yield _Batch(
             to_pixels(np.flip(pictures, axes)),
             tokenize(config, captions),
-            tokenize(config, pair),
+            tokenize(config, [str(rng.choice(data.captions[i])) for i in chosen]),
             torch.tensor([names[data.classes[i]] for i in indices]),
             torch.from_numpy(covered).flatten(1),
             None if teacher is None else teacher[indices].flip(axes).flatten(1, 2).float(),
         )
 
 
-def _state_texts(data: CaptionedPictures) -> tuple[list[str], list[str]]:
-    """Return the plainest sentences about good and about defective pictures."""
-    good = {
-        c[0] for c, (_, label) in zip(data.captions, data.classes, strict=True) if label == "good"
-    }
-    bad = {
-        c[0] for c, (_, label) in zip(data.captions, data.classes, strict=True) if label != "good"
-    }
-    return sorted(good), sorted(bad)
+def _pictures_by_state(data: CaptionedPictures) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the good and of the defective pictures."""
+    good = np.array([label == "good" for _, label in data.classes])
+    return np.flatnonzero(good), np.flatnonzero(~good)
 
 
 def _optimizer(

@@ -114,14 +114,6 @@ def test_contrast_is_taken_beside_the_defect():
     assert local_contrast(picture, mask, mask) == 0.0
 
 
-def test_captions_name_surface_and_defect():
-    damaged = render(2, size=(64, 64), surface="ground", defect="roll_mark")
-    assert damaged.captions[0] == "a photo of a ground steel surface with roll mark defect"
-    assert all("roll mark" in c or "ground steel" in c for c in damaged.captions)
-    good = render(2, size=(64, 64), surface="ground", defect="good")
-    assert good.captions[0] == "a photo of a flawless ground steel surface"
-
-
 def test_saliency_varies_for_every_defect():
     for defect in DEFECTS:
         seen = {
