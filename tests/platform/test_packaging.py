@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("platform", "evaluation", "pretraining", "generators", "recipes")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 COMMANDS = PROJECT["project"]["entry-points"]["millsight.commands"]
-DATA = {".yaml", ".json", ".j2", ".safetensors", ".typed"}
+DATA = {".yaml", ".json", ".j2", ".safetensors", ".html", ".js", ".css", ".svg"}
 
 
 def tree() -> set[str]:

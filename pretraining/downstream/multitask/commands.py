@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from millsight.platform.artifacts import drafting, find_artifact
 from millsight.platform.commands import EXIT_QUARANTINED, Outcome, OutputConfig
+from millsight.platform.executors.training import TrainingExecutionConfig
 from millsight.platform.fingerprints import Recipe
 from millsight.platform.tracking import RunInfo, TrackingConfig, track
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 
 KIND = "multitask"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(kw_only=True)
@@ -24,9 +25,10 @@ class FinetuneMultitaskConfig(OutputConfig):
         data: Folder of pictures in any layout, or a catalog; learns from its ``train`` split.
         layout: Of ``data``; ``auto`` looks at the folder.
         category: Material and line; only this one of a catalog that has several.
-        split: Predicted with the trained model; its labels are not looked at.
+        split: Predicted with the trained model; its truth goes into the result table alone.
         training: What decides the weights.
         formats: Written beside the weights and checked: ``torch_export`` and ``onnx``.
+        execution: Where to train: ``local``, this process, or ``ray``.
         tracking: Who is told.
         accelerator: ``auto`` is the GPU if there is one.
         threads: CPU threads.
@@ -38,6 +40,7 @@ class FinetuneMultitaskConfig(OutputConfig):
     split: str = "test"
     training: MultitaskConfig = field(default_factory=MultitaskConfig)
     formats: list[Literal["torch_export", "onnx"]] = field(default_factory=list)
+    execution: TrainingExecutionConfig = field(default_factory=TrainingExecutionConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     threads: int = 2
@@ -45,7 +48,13 @@ class FinetuneMultitaskConfig(OutputConfig):
 
 def multitask(config: FinetuneMultitaskConfig) -> Outcome:
     """Train masks and a ship-or-stop decision on one encoder, then predict a split."""
+    return finetune(config, None)
+
+
+def finetune(config: FinetuneMultitaskConfig, kept: Any) -> Outcome:
+    """Do what ``multitask`` does; pictures in ``kept`` are not read again (``data.Kept``)."""
     config.training.check()
+    config.execution.check()
     from millsight.platform.catalog.catalog import load_data
     from millsight.platform.weights import load_weights
     from millsight.pretraining.downstream.multitask.run import make, split_catalog
@@ -65,7 +74,7 @@ def multitask(config: FinetuneMultitaskConfig) -> Outcome:
     if artifact is None:
         info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
         with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:
-            metrics = make(config, parts, loaded, draft, tracker)
+            metrics = make(config, parts, loaded, draft, tracker, kept=kept)
             tracker.summary(metrics)
             artifact = draft.commit(metrics)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import lightning
 import numpy as np
@@ -19,6 +19,7 @@ from millsight.platform.catalog.pictures import PictureError, open_mask, open_pi
 from millsight.platform.catalog.sample import Quarantined, Sample
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 from millsight.pretraining.downstream.multitask.losses import Batch
+from millsight.pretraining.training import EpochKeys
 
 THREADS = 2
 Progress = Callable[[int, int], None]
@@ -40,12 +41,12 @@ class Truth:
 
 @dataclass(frozen=True)
 class MaskedPictures:
-    """N pictures held in memory at the network's size: 4 S^2 bytes each.
+    """N pictures held in memory at the network's size: 4 H W bytes each.
 
     Attributes:
         samples: What they are.
-        pictures: uint8 (N, 3, S, S), RGB.
-        masks: uint8 (N, 1, S, S), 255 where a pixel is all defect; soft where it is partly so,
+        pictures: uint8 (N, 3, H, W), RGB.
+        masks: uint8 (N, 1, H, W), 255 where a pixel is all defect; soft where it is partly so,
             which keeps cracks thinner than a pixel of this size.
         mask_known: bool (N,).
         targets: bool (N,), true for a defective sample.
@@ -118,17 +119,29 @@ def read_truth(sample: Sample, size: tuple[int, int]) -> Truth:
 
 
 def read_pictures(
-    samples: Sequence[Sample], size: int, progress: Progress
+    samples: Sequence[Sample], size: tuple[int, int], progress: Progress, kept: Kept | None = None
 ) -> tuple[MaskedPictures, tuple[Quarantined, ...]]:
-    """Decode pictures and masks and squash them to ``size`` x ``size`` pixels.
+    """Decode pictures and masks and squash them to ``size``, height and width in pixels.
+
+    Args:
+        samples: What to read.
+        size: Height and width, pixels.
+        progress: Called with pictures done and pictures in all.
+        kept: Pictures read before at this size are taken from here, others put here.
 
     Returns:
         The pictures in the order of ``samples``, and those that were set aside with the reason.
     """
     rows: list[_Row] = []
     broken: list[Quarantined] = []
+    known = {} if kept is None else kept
+
+    def read(sample: Sample) -> _Row | Quarantined:
+        found = known.get((sample, size)) or _read(sample, size)
+        return found if kept is None else kept.setdefault((sample, size), found)
+
     with ThreadPoolExecutor(THREADS) as pool:
-        for done, found in enumerate(pool.map(lambda s: _read(s, size), samples), start=1):
+        for done, found in enumerate(pool.map(read, samples), start=1):
             if isinstance(found, _Row):
                 rows.append(found)
             else:
@@ -165,16 +178,26 @@ class TrainingPictures(Dataset[Batch]):
         return item._replace(pictures=picture.as_subclass(Tensor), masks=mask.as_subclass(Tensor))
 
 
-class EpochSampler(DistributedSampler[tuple[int, int]]):
-    """Keys of ``TrainingPictures``; the order depends on seed and epoch alone.
+class BalancedKeys(EpochKeys):
+    """Keys of ``TrainingPictures``, as many of each kind: all of the rarest.
 
-    Lightning sets the epoch, also after a resume, and leaves a distributed sampler in its place.
+    Args:
+        kinds: Indices of pictures, int64, by kind.
+        world: See ``EpochKeys``.
+        rank: See ``EpochKeys``.
+        seed: Of the draw.
     """
 
-    def __iter__(self) -> Any:
-        """Yield ``(epoch, index)``."""
-        for index in super().__iter__():
-            yield self.epoch, index
+    def __init__(self, kinds: Sequence[np.ndarray], world: int, rank: int, seed: int) -> None:
+        self._kinds, self._each = kinds, min(len(kind) for kind in kinds)
+        super().__init__(range(self._each * len(kinds)), world, rank, seed)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield this worker's keys."""
+        random = np.random.default_rng((self.seed, self.epoch))
+        drawn = np.concatenate([random.permutation(kind)[: self._each] for kind in self._kinds])
+        for epoch, place in super().__iter__():
+            yield epoch, int(drawn[place])
 
 
 class MultitaskData(lightning.LightningDataModule):
@@ -197,7 +220,8 @@ class MultitaskData(lightning.LightningDataModule):
         data = TrainingPictures(self.learned, self.config.seed)
         trainer = self.trainer
         world, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
-        sampler = EpochSampler(data, num_replicas=world, rank=rank, seed=self.config.seed)
+        kinds = _kinds(self.learned.targets) if self.config.balanced else [np.arange(len(data))]
+        sampler = BalancedKeys(kinds, world, rank, self.config.seed)
         size = min(self.config.batch_size, len(sampler))
         return DataLoader(data, batch_size=size, sampler=sampler, drop_last=True)
 
@@ -216,47 +240,57 @@ def batches(pictures: MaskedPictures, batch_size: int) -> Iterator[Batch]:
         yield pictures.batch(range(start, min(start + batch_size, len(pictures))))
 
 
+def _kinds(targets: np.ndarray) -> list[np.ndarray]:
+    """Return the indices of defective and of other pictures, of those kinds that there are."""
+    kinds = np.flatnonzero(targets), np.flatnonzero(~targets)
+    return [kind for kind in kinds if len(kind)]
+
+
 @dataclass(frozen=True)
 class _Row:
     sample: Sample
     picture: Tensor
     mask: Tensor
-    truth: Truth
+    mask_known: bool
+    defective: bool | None
+    area: float
     size: tuple[int, int]
 
-    @property
-    def area(self) -> float:
-        return float("nan") if self.truth.mask is None else float(self.truth.mask.mean())
+
+Kept = dict[tuple[Sample, tuple[int, int]], _Row | Quarantined]
 
 
-def _read(sample: Sample, size: int) -> _Row | Quarantined:
+def _read(sample: Sample, size: tuple[int, int]) -> _Row | Quarantined:
     try:
         picture = open_picture(sample.uri)
         height, width = picture.shape[:2]
         truth = read_truth(sample, (width, height))
     except PictureError as error:
         return Quarantined(sample.uri, str(error), sample.id)
+    known = truth.mask is not None
     mask = np.zeros((height, width), dtype=bool) if truth.mask is None else truth.mask
+    area = float(mask.mean()) if known else float("nan")
     covered = torch.from_numpy(mask.astype(np.uint8) * 255)[None]
     chw = torch.from_numpy(picture).permute(2, 0, 1)
-    return _Row(sample, _squash(chw, size), _squash(covered, size), truth, (height, width))
+    squashed = _squash(chw, size), _squash(covered, size)
+    return _Row(sample, *squashed, known, truth.defective, area, (height, width))
 
 
-def _squash(values: Tensor, size: int) -> Tensor:
-    resized: Tensor = v2.functional.resize(values, [size, size], antialias=True)
+def _squash(values: Tensor, size: tuple[int, int]) -> Tensor:
+    resized: Tensor = v2.functional.resize(values, list(size), antialias=True)
     return resized
 
 
-def _join(rows: Sequence[_Row], size: int) -> MaskedPictures:
+def _join(rows: Sequence[_Row], size: tuple[int, int]) -> MaskedPictures:
     pictures = [row.picture for row in rows]
     masks = [row.mask for row in rows]
     return MaskedPictures(
         samples=tuple(row.sample for row in rows),
-        pictures=torch.stack(pictures) if rows else torch.zeros(0, 3, size, size).byte(),
-        masks=torch.stack(masks) if rows else torch.zeros(0, 1, size, size).byte(),
-        mask_known=np.array([row.truth.mask is not None for row in rows], dtype=bool),
-        targets=np.array([row.truth.defective is True for row in rows], dtype=bool),
-        target_known=np.array([row.truth.defective is not None for row in rows], dtype=bool),
+        pictures=torch.stack(pictures) if rows else torch.zeros(0, 3, *size).byte(),
+        masks=torch.stack(masks) if rows else torch.zeros(0, 1, *size).byte(),
+        mask_known=np.array([row.mask_known for row in rows], dtype=bool),
+        targets=np.array([row.defective is True for row in rows], dtype=bool),
+        target_known=np.array([row.defective is not None for row in rows], dtype=bool),
         areas=np.array([row.area for row in rows], dtype=np.float64),
         sizes=np.array([row.size for row in rows], dtype=np.int64).reshape(-1, 2),
     )

@@ -25,8 +25,8 @@ Run = Callable[[Tensor], Sequence[np.ndarray]]
 class DeployedModel(nn.Module):
     """Pictures in, probabilities out: what the files compute.
 
-    Input ``pictures``: float32 (B, 3, S, S), RGB in [0, 1]; normalised inside. Outputs:
-    ``mask_probabilities`` float32 (B, 1, S, S) and ``scores`` float32 (B,), both in [0, 1].
+    Input ``pictures``: float32 (B, 3, H, W), RGB in [0, 1]; normalised inside. Outputs:
+    ``mask_probabilities`` float32 (B, 1, H, W) and ``scores`` float32 (B,), both in [0, 1].
     """
 
     def __init__(self, model: MultitaskModel) -> None:
@@ -46,7 +46,7 @@ def export_model(model: MultitaskModel, name: str, url: str, pictures: Tensor) -
         model: The network; moved to the CPU.
         name: ``torch_export`` (a ``.pt2`` for ``torch.export.load``) or ``onnx``.
         url: File to write.
-        pictures: float32 (B, 3, S, S) in [0, 1] to compare on.
+        pictures: float32 (B, 3, H, W) in [0, 1] to compare on.
 
     Returns:
         Largest absolute difference of any probability, at most ``TOLERANCE``.
@@ -70,9 +70,8 @@ def export_model(model: MultitaskModel, name: str, url: str, pictures: Tensor) -
 
 
 def _example(model: DeployedModel) -> Tensor:
-    size = model.model.spec.image_size
     # Of a batch of 1, export would take the first axis for a constant.
-    return torch.zeros(2, 3, size, size)
+    return torch.zeros(2, 3, *model.model.spec.image_size)
 
 
 def _torch_export(model: DeployedModel, path: Path) -> Run:

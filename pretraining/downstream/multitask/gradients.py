@@ -6,7 +6,7 @@ encoder where the pixels' loss of a small defect hardly does; here it is measure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,12 +21,11 @@ from torch.nn import functional
 from millsight.pretraining.downstream.multitask.data import MaskedPictures
 from millsight.pretraining.downstream.multitask.losses import Batch, multitask_losses
 from millsight.pretraining.downstream.multitask.model import MultitaskModel
+from millsight.pretraining.training import Log
 
 # Share of the picture that is defect; a bin holds what is above its lower and up to its upper edge.
 EDGES = (0.0, 0.001, 0.01, 0.1, 1.0)
 BINS = ("good", "to_0.1_percent", "to_1_percent", "to_10_percent", "to_100_percent")
-
-Log = Callable[[Mapping[str, float], int], None]
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,10 @@ SCHEMA = pa.schema(
         ("cosine", pa.float64()),
     ]
 )
+
+
+def log_nothing(values: Mapping[str, float], step: int) -> None:
+    """A ``Log`` for workers elsewhere, which cannot reach the tracker."""
 
 
 def area_bin(area: float) -> str:

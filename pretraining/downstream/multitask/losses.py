@@ -1,6 +1,6 @@
 """L = (BCE + Dice) + lambda * BCE_cls (METHODS.md section 5), over what is known.
 
-Shapes: B pictures, S side of the input.
+Shapes: B pictures, H x W the input.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Batch(NamedTuple):
     """B pictures and what is known about them; the unknown has no part in any loss.
 
     Attributes:
-        pictures: float32 (B, 3, S, S), RGB in [0, 1].
-        masks: float32 (B, 1, S, S) in [0, 1], the share of each pixel that is defect.
+        pictures: float32 (B, 3, H, W), RGB in [0, 1].
+        masks: float32 (B, 1, H, W) in [0, 1], the share of each pixel that is defect.
         mask_known: float32 (B,), 1 where ``masks`` is the truth, else 0.
         targets: float32 (B,), 1 for a defective sample.
         target_known: float32 (B,), 1 where ``targets`` is the truth, else 0.
@@ -37,8 +37,8 @@ def mask_bce(logits: Tensor, masks: Tensor, known: Tensor) -> Tensor:
     """Binary cross-entropy, mean over the pixels of the pictures whose mask is known.
 
     Args:
-        logits: float32 (B, 1, S, S).
-        masks: float32 (B, 1, S, S) in [0, 1].
+        logits: float32 (B, 1, H, W).
+        masks: float32 (B, 1, H, W) in [0, 1].
         known: float32 (B,), 0 or 1.
 
     Returns:

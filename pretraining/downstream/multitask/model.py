@@ -1,6 +1,6 @@
 """The multi-task network: one encoder, a mask decoder, a sample head and the gate between them.
 
-Shapes: B pictures, S side of the input, C channels, E width of the sample's embedding.
+Shapes: B pictures, H x W the input, C channels, E width of the sample's embedding.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from millsight.pretraining.downstream.multitask.config import Mode, MultitaskCon
 from millsight.pretraining.downstream.multitask.encoder import EncoderAccount, load_encoder
 
 EMBEDDING = 128
+# A pixel is seldom defect: training starts at a probability of 0.05, not of 0.5.
+MASK_BIAS = -3.0
 SPEC_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
 
@@ -29,7 +31,7 @@ class MultitaskOutput(NamedTuple):
     """What the network says of B pictures.
 
     Attributes:
-        mask_logits: float32 (B, 1, S, S).
+        mask_logits: float32 (B, 1, H, W).
         sample_logits: float32 (B,), above 0 for a defective sample; ``None`` in mode ``pixel``.
     """
 
@@ -56,7 +58,7 @@ class ModelSpec:
         mean: Of an RGB picture in [0, 1], subtracted inside the network.
         std: Divided by, after the mean.
         mode: See ``MultitaskConfig``.
-        image_size: Side of the input, pixels.
+        image_size: Height and width of the input, pixels.
         decoder_channels: See ``MultitaskConfig``.
     """
 
@@ -64,7 +66,7 @@ class ModelSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     mode: Mode
-    image_size: int
+    image_size: tuple[int, int]
     decoder_channels: tuple[int, ...]
     encoder_arguments: dict[str, Any] = field(default_factory=dict)
 
@@ -83,13 +85,16 @@ class SampleGate(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
-        """Gate float32 (B, C, H, W) features by float32 (B, E) embeddings."""
+        """Gate float32 (B, C, h, w) features by float32 (B, E) embeddings."""
         gate = 2 * torch.sigmoid(self.linear(embedding))
         return features * gate[:, :, None, None]
 
 
 class MultitaskModel(nn.Module):
     """U-Net over a timm encoder with a sample head on the encoder's deepest features.
+
+    The encoder's batch normalisation keeps the statistics of its pretraining: those of a few
+    pictures, half of them defective, are another distribution than the one that is predicted.
 
     Args:
         spec: What to build. With the global seed fixed, the three modes start from equal weights
@@ -113,17 +118,27 @@ class MultitaskModel(nn.Module):
         self.embed = nn.Sequential(nn.Linear(channels, EMBEDDING), nn.ReLU()) if sampled else None
         self.classify = nn.Linear(EMBEDDING, 1) if sampled else None
         self.gate = SampleGate(EMBEDDING, spec.decoder_channels[-1]) if gated else None
+        nn.init.constant_(self.unet.segmentation_head[0].bias, MASK_BIAS)
+        self.train()
 
     @property
     def encoder(self) -> nn.Module:
         """The part that both tasks share: timm's feature-extracting network."""
         return cast(nn.Module, self.unet.encoder.model)
 
+    def train(self, mode: bool = True) -> MultitaskModel:
+        """Set the mode of everything but the encoder's batch normalisation."""
+        super().train(mode)
+        for layer in self.encoder.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
+        return self
+
     def forward(self, pictures: Tensor) -> MultitaskOutput:
         """Run the network.
 
         Args:
-            pictures: float32 (B, 3, S, S), RGB in [0, 1].
+            pictures: float32 (B, 3, H, W), RGB in [0, 1].
         """
         features = self.unet.encoder((pictures - self.mean) / self.std)
         decoded = self.unet.decoder(features)
@@ -154,13 +169,15 @@ def start_model(
         mean=loaded.mean,
         std=loaded.std,
         mode=config.mode,
-        image_size=config.image_size,
+        image_size=config.size,
         decoder_channels=tuple(config.decoder_channels),
         encoder_arguments=dict(loaded.config.get("model_args", {})),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = MultitaskModel(spec)
+    # A quarter faster on a CPU, with equal results.
+    model = model.to(memory_format=torch.channels_last)
     return model, load_encoder(model.encoder, loaded.state_dict)
 
 
@@ -175,7 +192,9 @@ def save_model(model: MultitaskModel, directory: str) -> None:
 def read_model(directory: str) -> MultitaskModel:
     """Read what ``save_model`` wrote; in evaluation mode, on the CPU."""
     values = json.loads(storage.read_bytes(f"{directory}/{SPEC_FILE}"))
-    triples = {name: tuple(values[name]) for name in ("mean", "std", "decoder_channels")}
+    triples = {
+        name: tuple(values[name]) for name in ("mean", "std", "image_size", "decoder_channels")
+    }
     model = MultitaskModel(ModelSpec(**(values | triples)))
     model.load_state_dict(load(storage.read_bytes(f"{directory}/{WEIGHTS_FILE}")))
     return model.eval()

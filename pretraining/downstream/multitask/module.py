@@ -53,9 +53,15 @@ class MultitaskModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a linear warm-up and a cosine decay over all steps of the run."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
+        encoder = list(self.model.encoder.parameters())
+        known = {id(parameter) for parameter in encoder}
+        heads = [p for p in self.parameters() if id(p) not in known]
+        peak = self.config.learning_rate
+        groups: list[dict[str, Any]] = [
+            {"params": heads},
+            {"params": encoder, "lr": peak * self.config.encoder_rate},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=peak, weight_decay=self.config.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps))
         return {

@@ -2,67 +2,54 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyarrow as pa
 import torch
 
-from millsight.platform import artifacts, storage
+from millsight.platform import storage
 from millsight.platform.artifacts import Draft
 from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.catalog.splits import split as split_groups
 from millsight.platform.errors import UserError
+from millsight.platform.executors.training import Training
 from millsight.platform.runs import QUARANTINE_FILE
 from millsight.platform.tracking import Tracker
 from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.downstream.multitask.commands import FinetuneMultitaskConfig
 from millsight.pretraining.downstream.multitask.data import (
+    Kept,
     MaskedPictures,
     MultitaskData,
     read_pictures,
 )
 from millsight.pretraining.downstream.multitask.export import export_model
-from millsight.pretraining.downstream.multitask.fit import Hardware, MetricLog, fit
 from millsight.pretraining.downstream.multitask.gradients import (
     GradientLog,
     choose_probe,
+    log_nothing,
     to_table,
 )
 from millsight.pretraining.downstream.multitask.model import (
     save_model,
     start_model,
 )
-from millsight.pretraining.downstream.multitask.module import MultitaskModule
-from millsight.pretraining.downstream.multitask.predict import Prediction, encode_mask, predict
+from millsight.pretraining.downstream.multitask.module import CLIP_NORM, MultitaskModule
+from millsight.pretraining.downstream.multitask.outputs import write_predictions
+from millsight.pretraining.downstream.multitask.predict import predict
 from millsight.pretraining.downstream.multitask.threshold import (
-    Thresholds,
     check_labels,
     choose_thresholds,
 )
+from millsight.pretraining.training import Hardware, MetricLog, train
 
-PREDICTIONS_FILE = "predictions.parquet"
-SCORES_FILE = "predictions.csv"
 GRADIENTS_FILE = "gradients.parquet"
 THRESHOLDS_FILE = "thresholds.json"
 FORMATS = {"torch_export": "model.pt2", "onnx": "model.onnx"}
 COMPARED = 4
-
-SCHEMA = pa.schema(
-    [
-        pa.field("sample_id", pa.string(), nullable=False),
-        pa.field("uri", pa.string(), nullable=False),
-        pa.field("score", pa.float64(), nullable=False),
-        pa.field("decision", pa.bool_(), nullable=False),
-        pa.field("mask", pa.string(), nullable=False),
-    ],
-    metadata={"millsight.schema": "mask_predictions", "millsight.schema_version": "1"},
-)
 
 
 @dataclass(frozen=True)
@@ -103,8 +90,18 @@ def make(
     loaded: LoadedWeights,
     draft: Draft,
     tracker: Tracker,
+    *,
+    kept: Kept | None = None,
 ) -> dict[str, Any]:
     """Train, choose, predict, export; return the artifact's metrics.
+
+    Args:
+        config: Settings.
+        parts: Which pictures.
+        loaded: The encoder's weights.
+        draft: Artifact to write into.
+        tracker: Who is told.
+        kept: See ``read_pictures``.
 
     Raises:
         UserError: If too little is known about the training or validation pictures.
@@ -112,7 +109,7 @@ def make(
     torch.set_num_threads(config.threads)
     settings = config.training
     catalogs = (parts.train, parts.val, parts.predicted)
-    (learned, validated, predicted), broken = _read(catalogs, settings.image_size)
+    (learned, validated, predicted), broken = _read(catalogs, settings.size, kept)
     learned = learned.known()
     _check(learned, config)
     check_labels(validated.targets[validated.target_known])
@@ -120,17 +117,22 @@ def make(
     print(f"Encoder {settings.encoder}: {account}")
     probe = choose_probe(learned, settings.gradient_pictures)
     gradients = GradientLog(probe, settings.sample_weight, tracker.log)
-    fit(
-        MultitaskModule(model, settings),
-        MultitaskData(learned, validated, settings),
-        draft.file(artifacts.CHECKPOINT),
-        (MetricLog(tracker.log), gradients),
+    module, data = MultitaskModule(model, settings), MultitaskData(learned, validated, settings)
+    options = {"max_epochs": settings.epochs, "gradient_clip_val": CLIP_NORM}
+    callbacks = (MetricLog(tracker.log), gradients)
+    train(
+        Training(module, data, callbacks, options),
+        config.execution,
+        draft,
+        tracker.log,
         Hardware(config.accelerator),
+        away=[GradientLog(probe, settings.sample_weight, log_nothing)],
     )
     device = "cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     thresholds = choose_thresholds(predict(model, validated, settings.batch_size, device))
     predictions = predict(model, predicted, settings.batch_size, device)
-    stopped = _write_predictions(draft, predictions, len(predicted), thresholds)
+    with _progress("predicting") as progress:
+        stopped = write_predictions(draft, predictions, len(predicted), thresholds, progress)
     save_model(model, draft.path)
     _write_json(draft, THRESHOLDS_FILE, asdict(thresholds))
     _write_json(draft, QUARANTINE_FILE, broken)
@@ -158,13 +160,13 @@ def make(
 
 
 def _read(
-    catalogs: tuple[Catalog, ...], size: int
+    catalogs: tuple[Catalog, ...], size: tuple[int, int], kept: Kept | None
 ) -> tuple[list[MaskedPictures], list[dict[str, Any]]]:
     broken = [asdict(item) for item in catalogs[0].quarantined]
     read = []
     for catalog in catalogs:
         with _progress("reading pictures") as progress:
-            pictures, set_aside = read_pictures(catalog.samples, size, progress)
+            pictures, set_aside = read_pictures(catalog.samples, size, progress, kept)
         read.append(pictures)
         broken += [asdict(item) for item in set_aside]
     return read, broken
@@ -188,42 +190,6 @@ def _check(learned: MaskedPictures, config: FinetuneMultitaskConfig) -> None:
             f"--data {config.data}: no training picture is known to be good, so no decision can be "
             "learnt; add good pictures, or use --training.mode pixel."
         )
-
-
-def _write_predictions(
-    draft: Draft,
-    predictions: Iterator[Prediction],
-    total: int,
-    thresholds: Thresholds,
-) -> int:
-    """Write the table and the masks; return how many pictures are called defective."""
-    rows: list[Mapping[str, Any]] = []
-    with _progress("predicting") as progress:
-        for found in predictions:
-            name = f"masks/{found.sample.id}.png"
-            storage.write_bytes(draft.file(name), encode_mask(found.mask(thresholds.pixel)))
-            rows.append(
-                {
-                    "sample_id": found.sample.id,
-                    "uri": found.sample.uri,
-                    "score": found.score,
-                    "decision": found.score >= thresholds.sample,
-                    "mask": name,
-                }
-            )
-            progress(len(rows), total)
-    storage.write_bytes(draft.file(SCORES_FILE), _csv(rows))
-    storage.write_table(draft.file(PREDICTIONS_FILE), pa.Table.from_pylist(rows, schema=SCHEMA))
-    return sum(bool(row["decision"]) for row in rows)
-
-
-def _csv(rows: list[Mapping[str, Any]]) -> bytes:
-    """Return what ``evaluation.results`` and most other tools import, beside the masks."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", "score", "decision"))
-    writer.writerows((row["uri"], row["score"], int(row["decision"])) for row in rows)
-    return text.getvalue().encode()
 
 
 def _write_json(draft: Draft, name: str, content: Any) -> None:

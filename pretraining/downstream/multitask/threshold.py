@@ -13,7 +13,8 @@ from millsight.platform.errors import UserError
 from millsight.pretraining.downstream.multitask.data import read_truth
 from millsight.pretraining.downstream.multitask.predict import Prediction
 
-CANDIDATES: NDArray[np.float64] = np.arange(1, 20) / 20
+# Evenly spaced in log odds, from 0.0009 to 0.9991: Dice drives probabilities to both ends.
+CANDIDATES: NDArray[np.float64] = 1 / (1 + np.exp(-np.linspace(-7, 7, 57)))
 DEFAULT_PIXEL = 0.5
 
 
@@ -84,7 +85,7 @@ def check_labels(labels: Sequence[bool] | NDArray[np.bool_]) -> None:
 
 
 def _overlaps(prediction: Prediction, mask: NDArray[np.bool_] | None) -> NDArray[np.float64]:
-    """Return float64 (19,), the IoU at each candidate, from one histogram of both masks."""
+    """Return float64 (57,), the IoU at each candidate, from one histogram of both masks."""
     edges = np.concatenate(([0.0], CANDIDATES, [np.inf]))
     called = np.histogram(prediction.probability, edges)[0]
     right = np.histogram(prediction.probability[mask], edges)[0]

@@ -1,0 +1,212 @@
+"""Training a Lightning module: in this process or on Ray, checkpoints, exact resume, progress."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch.utils.data import Dataset, DistributedSampler
+
+from millsight.platform import artifacts, storage
+from millsight.platform.artifacts import Draft
+from millsight.platform.executors.training import Training, TrainingExecutionConfig
+
+Log = Callable[[Mapping[str, float], int], None]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where to train; nothing here decides which weights are aimed at.
+
+    Attributes:
+        accelerator: Lightning's name: ``auto``, ``cpu``, ``gpu``.
+        progress_bar: Whether to draw one.
+    """
+
+    accelerator: str = "auto"
+    progress_bar: bool = True
+
+
+def train(
+    training: Training,
+    execution: TrainingExecutionConfig,
+    draft: Draft,
+    log: Log,
+    hardware: Hardware | None = None,
+    *,
+    away: Sequence[Callback] = (),
+) -> None:
+    """Train to the last epoch, where ``execution`` says; goes on where a killed run stopped.
+
+    Args:
+        training: Its module is trained in place.
+        execution: Where.
+        draft: Artifact that keeps the checkpoint; for Ray, on a disk that all nodes see.
+        log: Takes what Ray's workers logged, once per epoch and at the end.
+        hardware: Of this process.
+        away: Callbacks for Ray's workers, which reach no tracker.
+
+    Raises:
+        UserError: If no Ray answers.
+        KeyboardInterrupt: If the run was stopped by Ctrl-C.
+    """
+    checkpoint = draft.file(artifacts.CHECKPOINT)
+    if execution.executor == "ray" and not _exists(checkpoint):
+        _train_on_ray(replace(training, callbacks=tuple(away)), execution, draft, log)
+    fit(training, checkpoint, hardware)
+
+
+def fit(training: Training, checkpoint: str, hardware: Hardware | None = None) -> None:
+    """Train in this process; goes on after the last whole epoch if ``checkpoint`` is there.
+
+    On a CPU, a run that was killed and resumed ends with the very weights of one that was not.
+
+    Args:
+        training: Its module is trained in place and left in evaluation mode; its callbacks see
+            every epoch before the state is saved.
+        checkpoint: File that is written whole after every epoch.
+        hardware: By default whatever is there.
+
+    Raises:
+        KeyboardInterrupt: If the run was stopped by Ctrl-C.
+    """
+    hardware = hardware or Hardware()
+    bar = [RichProgressBar(leave=False)] if hardware.progress_bar else []
+    with _quiet():
+        trainer = Trainer(
+            **training.options,
+            accelerator=hardware.accelerator,
+            devices=1,
+            callbacks=[*training.callbacks, EpochCheckpoint(checkpoint), *bar],
+            plugins=[AtomicCheckpointIO()],
+            logger=False,
+            enable_model_summary=False,
+            enable_progress_bar=hardware.progress_bar,
+            num_sanity_val_steps=0,
+        )
+        resumed = checkpoint if Path(checkpoint).exists() else None
+        try:
+            trainer.fit(training.module, training.data, ckpt_path=resumed, weights_only=True)
+        except SystemExit:
+            # Lightning turns Ctrl-C into an exit, which the tracker would take for a failure.
+            raise KeyboardInterrupt from None
+    training.module.eval()
+
+
+class MetricLog(Callback):
+    """Hands the losses of every step and of every validation to a tracker, or any function."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log the step's losses and learning rate."""
+        values = _named(trainer.callback_metrics, "train/")
+        values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        self._send(trainer, values)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the validation's losses."""
+        self._send(trainer, _named(trainer.callback_metrics, "val/"))
+
+    def _send(self, trainer: Trainer, values: Mapping[str, float]) -> None:
+        if trainer.is_global_zero and values:
+            self._log(values, trainer.global_step)
+
+
+class EpochCheckpoint(Checkpoint):
+    """Saves after every epoch to one file; as a ``Checkpoint`` it runs after other callbacks."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save all that the next epoch depends on."""
+        trainer.save_checkpoint(self._path)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """A killed run leaves the last whole checkpoint, never half of one."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write under another name, fsync, rename."""
+        with storage.writing(path) as file:
+            torch.save(checkpoint, file)
+
+
+class EpochKeys(DistributedSampler[tuple[int, int]]):
+    """Shuffled keys ``(epoch, index)`` of a dataset; the order depends on seed and epoch alone.
+
+    Lightning sets the epoch, also after a resume, and leaves a distributed sampler in its place.
+
+    Args:
+        items: What is drawn from.
+        world: Workers that share an epoch.
+        rank: Which of them this is.
+        seed: Of the order.
+    """
+
+    def __init__(self, items: Sized, world: int, rank: int, seed: int) -> None:
+        places = cast(Dataset[tuple[int, int]], items)
+        super().__init__(places, num_replicas=world, rank=rank, seed=seed)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield this worker's keys."""
+        for index in super().__iter__():
+            yield self.epoch, cast(int, index)
+
+
+def _train_on_ray(
+    training: Training, execution: TrainingExecutionConfig, draft: Draft, log: Log
+) -> None:
+    """Train on Ray Train up to the checkpoint that ``fit`` then finds finished."""
+    from millsight.platform.executors.ray_train import train_on_ray
+
+    fingerprint = storage.read_bytes(draft.file(artifacts.MARKER)).decode()
+    directory = draft.file("ray")
+    for epoch in train_on_ray(
+        training,
+        execution,
+        name=f"millsight-{fingerprint[:12]}",
+        directory=directory,
+        checkpoint=draft.file(artifacts.CHECKPOINT),
+    ):
+        log(epoch, int(epoch["step"]))
+    fs, path = storage.filesystem(directory)
+    fs.rm(path, recursive=True)
+
+
+def _exists(address: str) -> bool:
+    fs, path = storage.filesystem(address)
+    return bool(fs.exists(path))
+
+
+def _named(metrics: Mapping[str, torch.Tensor], prefix: str) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items() if name.startswith(prefix)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice to developers away from the user's terminal."""
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        logger.setLevel(before)
