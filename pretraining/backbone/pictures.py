@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import lightning
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from millsight.evaluation.anomaly_maps import AnomalyMap
 from millsight.platform.catalog.pictures import open_picture
+from millsight.pretraining.backbone.config import BackboneConfig
 from millsight.pretraining.backbone.tasks import Views
+from millsight.pretraining.training import EpochKeys
 
 SEED_STEP = 1_000_003
 
@@ -81,6 +84,53 @@ class MappedPictures(Dataset[Views]):
     def _view(self, picture: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
         placed, moved = self._place(tv_tensors.Image(picture), tv_tensors.Image(grid))
         return self._light(placed).as_subclass(Tensor), moved.as_subclass(Tensor)
+
+
+class BackboneData(lightning.LightningDataModule):
+    """Training views as batches, in process or on each worker of many.
+
+    Args:
+        maps: Which pictures, each with its map.
+        categories: Names of the classes.
+        config: Sizes and seed.
+        n_views: V.
+        loaders: Processes that read ahead; 0 reads between the steps.
+    """
+
+    def __init__(
+        self,
+        maps: Sequence[AnomalyMap],
+        categories: Sequence[str],
+        config: BackboneConfig,
+        n_views: int,
+        loaders: int,
+    ) -> None:
+        super().__init__()
+        self._config, self._loaders = config, loaders
+        self._pictures = MappedPictures(
+            maps,
+            categories,
+            size=config.image_size,
+            n_views=n_views,
+            smallest=config.smallest_crop,
+            seed=config.seed,
+        )
+
+    def train_dataloader(self) -> DataLoader[Views]:
+        """Shuffled, whole batches only; the order depends on seed and epoch alone."""
+        trainer = self.trainer
+        world, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
+        sampler = EpochKeys(self._pictures, world, rank, self._config.seed)
+        return DataLoader(
+            self._pictures,
+            min(self._config.batch_size, len(sampler)),
+            sampler=sampler,
+            drop_last=True,
+            collate_fn=collate,
+            num_workers=self._loaders,
+            persistent_workers=self._loaders > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
 
 
 def collate(items: Sequence[Views]) -> Views:

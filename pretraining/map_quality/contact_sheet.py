@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,13 +39,24 @@ def choose(maps: Iterable[AnomalyMap], n: int = PER_CATEGORY) -> dict[str, list[
     return {name: chosen[name][:n] for name in sorted(chosen)}
 
 
-def contact_sheet(chosen: dict[str, Sequence[AnomalyMap]]) -> bytes:
+def contact_sheet(chosen: Mapping[str, Sequence[AnomalyMap]]) -> bytes:
     """Draw two rows per category: the pictures, and their maps in one scale of colour.
 
     Returns:
         A JPEG.
     """
-    rows = [row for maps in chosen.values() for row in _rows(maps)]
+    return draw_tiles([row for maps in chosen.values() for row in _rows(maps)])
+
+
+def draw_tiles(rows: Sequence[Sequence[Rgb]]) -> bytes:
+    """Lay out tiles on white.
+
+    Args:
+        rows: ``(h, w, 3)`` uint8 tiles, h and w at most ``TILE``.
+
+    Returns:
+        A JPEG.
+    """
     width = max(len(row) for row in rows) * (TILE + GAP) + GAP
     sheet = np.full((len(rows) * (TILE + GAP) + GAP, width, 3), 255, np.uint8)
     for y, row in enumerate(rows):
@@ -56,24 +68,42 @@ def contact_sheet(chosen: dict[str, Sequence[AnomalyMap]]) -> bytes:
     return file.getvalue()
 
 
+def picture_tile(uri: str, size: tuple[int, int]) -> Rgb:
+    """Reduce a picture of ``(width, height)`` to a tile; grey where it cannot be read any more."""
+    reduced = _tile_size(size)
+    try:
+        found = cv2.resize(open_picture(uri), reduced, interpolation=cv2.INTER_AREA)
+    except PictureError:
+        # The sheet is for looking at; extraction has named what cannot be read.
+        return np.full((reduced[1], reduced[0], 3), 128, np.uint8)
+    return np.asarray(found, dtype=np.uint8)
+
+
+def heat_tile(
+    grid: NDArray[np.floating[Any]],
+    size: tuple[int, int],
+    low: float | None = None,
+    high: float | None = None,
+) -> Rgb:
+    """Colour a map over a picture of ``(width, height)``, from ``low`` to ``high``.
+
+    Without them, from the map's own lowest value to its highest.
+    """
+    low = float(grid.min()) if low is None else low
+    high = float(grid.max()) if high is None else high
+    values = cv2.resize(grid.astype(np.float32), _tile_size(size), interpolation=cv2.INTER_LINEAR)
+    share = (values - low) / max(high - low, float(np.finfo(np.float32).tiny))
+    return color((share.clip(0, 1) * 255).astype(np.uint8))
+
+
 def _rows(maps: Sequence[AnomalyMap]) -> tuple[list[Rgb], list[Rgb]]:
     low = min(float(item.grid.min()) for item in maps)
     high = max(float(item.grid.max()) for item in maps)
-    span = max(high - low, float(np.finfo(np.float32).tiny))
-    pictures, heats = [], []
-    for item in maps:
-        factor = TILE / max(item.width, item.height)
-        size = max(1, round(item.width * factor)), max(1, round(item.height * factor))
-        pictures.append(_picture(item.uri, size))
-        height = (item.upsample(size[1], size[0]) - low) / span
-        heats.append(color((height.clip(0, 1) * 255).astype(np.uint8)))
+    pictures = [picture_tile(item.uri, (item.width, item.height)) for item in maps]
+    heats = [heat_tile(item.grid, (item.width, item.height), low, high) for item in maps]
     return pictures, heats
 
 
-def _picture(uri: str, size: tuple[int, int]) -> Rgb:
-    try:
-        reduced = cv2.resize(open_picture(uri), size, interpolation=cv2.INTER_AREA)
-    except PictureError:
-        # The sheet is for looking at; extraction has named what cannot be read.
-        return np.full((size[1], size[0], 3), 128, np.uint8)
-    return np.asarray(reduced, dtype=np.uint8)
+def _tile_size(size: tuple[int, int]) -> tuple[int, int]:
+    factor = TILE / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

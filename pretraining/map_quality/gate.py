@@ -48,8 +48,13 @@ def find_faults(
     return faults
 
 
-def require_fit(faults: Sequence[str], maps: str) -> None:
+def require_fit(faults: Sequence[str], maps: str, sheet: str) -> None:
     """Refuse to train on faulty maps.
+
+    Args:
+        faults: See ``find_faults``.
+        maps: What the user named.
+        sheet: Where the contact sheet lies.
 
     Raises:
         UserError: With every fault.
@@ -57,9 +62,9 @@ def require_fit(faults: Sequence[str], maps: str) -> None:
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise UserError(
-            f"--maps {maps}: nothing can be learnt from these maps:\n{listed}\nLook at the contact "
-            "sheet, and extract maps with another encoder, prompts or normal pictures; "
-            "--gate false trains on them all the same."
+            f"--maps {maps}: nothing can be learnt from these maps:\n{listed}\nLook at {sheet}, "
+            "and extract maps with another encoder, prompts or normal pictures; --gate false "
+            "trains on them all the same."
         )
 
 
