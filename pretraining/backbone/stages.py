@@ -94,15 +94,12 @@ def build_backbone(
             f"--backbone {loaded.source}: a network of timm's is wanted, this is one of "
             f"{loaded.library}'s; name timm:resnet50, embedded:efficientnet-lite0 or a file."
         )
-    config = loaded.config.get("pretrained_cfg", {})
-    mean = tuple(config.get("mean", IMAGENET_MEAN))
-    std = tuple(config.get("std", IMAGENET_STD))
     network = build_model(loaded)
     # The weights are assigned to it, not copied, and training would change what was loaded.
     network.load_state_dict(
         {name: tensor.clone() for name, tensor in network.state_dict().items()}, assign=True
     )
-    return StagedBackbone(network, mean, std, trained=trained, freeze=freeze)
+    return StagedBackbone(network, loaded.mean, loaded.std, trained=trained, freeze=freeze)
 
 
 def _stage_names(network: nn.Module) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from millsight.evaluation.service.datasets import open_datasets
 from millsight.evaluation.service.resizing import resize
 from millsight.evaluation.service.runs import SCHEMA
 from millsight.evaluation.service.uploads import UploadStore
+from millsight.evaluation.service.worker import THREADS
 from millsight.platform import config as configs
 from millsight.platform.errors import UserError
 from millsight.platform.services.database import Database
@@ -115,13 +117,14 @@ def test_the_judging_process_is_limited(tmp_path):
         "run": "r",
         "threshold": None,
         "decide": "auto",
-        "resamples": 2_000_000,
+        "resamples": 20_000_000,
         "max_unpacked_bytes": GIB,
     }
     task = {
         "submission": json.dumps(submission),
         "work": str(tmp_path / "work"),
-        "memory_bytes": GIB,
+        # With less, the libraries may already break off when they are loaded.
+        "memory_bytes": 2 * GIB,
     }
     ended = subprocess.run(
         [sys.executable, "-m", "millsight.evaluation.service.process"],
@@ -130,9 +133,10 @@ def test_the_judging_process_is_limited(tmp_path):
         text=True,
         check=True,
         timeout=120,
+        env=os.environ | THREADS,
     )
     said = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert said[-1] == {"error": "Judging it needs more than the 1 GiB of memory a job may take."}
+    assert said[-1] == {"error": "Judging it needs more than the 2 GiB of memory a job may take."}
     assert [line["message"] for line in said[:-1]][:1] == ["unpacking"]
 
 
