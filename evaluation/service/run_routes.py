@@ -123,8 +123,9 @@ def delete_run(state: Evaluation, token: Submitter, run: RunId) -> Response:
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
+# On the event loop: under load, threads that build pages hold each other up for most of the time.
 @router.get("/runs/{run}/pictures")
-def list_run_pictures(
+async def list_run_pictures(
     state: Evaluation, token: Reader, run: RunId, query: Annotated[PicturesQuery, Query()]
 ) -> PicturePage:
     """Page through a run's pictures."""
