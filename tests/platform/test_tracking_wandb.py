@@ -31,8 +31,11 @@ def written(directory: Path) -> RunRecord:
     """The run in W&B's file; its service writes the last records a moment after `finish`."""
     deadline = time.monotonic() + 10
     while True:
-        (run,) = [run for run in read_runs(directory) if run.source == "wandb"]
-        if run.status != "unfinished" or time.monotonic() > deadline:
+        # No run at all, as long as the file holds its header only.
+        runs = [run for run in read_runs(directory) if run.source == "wandb"]
+        ended = [run for run in runs if run.status != "unfinished"]
+        if ended or time.monotonic() > deadline:
+            (run,) = runs
             return run
         time.sleep(0.1)
 

@@ -128,6 +128,8 @@ def test_a_run_begun_without_a_server_arrives_under_its_own_id(
         track(TrackingConfig(directory=str(tmp_path)), RUN) as tracker,
     ):
         tracker.log({"loss": 1.0})
+    # Its service goes on writing the run's file after the run has ended.
+    wandb.teardown()
     wandb_server.fault = None
     assert push(tmp_path) == 0
     assert list(wandb_server.runs) == [RUN.id]
