@@ -212,7 +212,9 @@ def _follow(client: JobSubmissionClient, job: str) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
-    print(f"{job}: {details.status}  {details.message or ''}".rstrip(), file=sys.stderr)
+    # Ray appends the log's end to what went wrong, and all of it has just been printed.
+    said = (details.message or "").partition(", last available logs")[0]
+    print(f"{job}: {details.status}  {said}".rstrip(), file=sys.stderr)
     if str(details.status) == "SUCCEEDED":
         return 0
     return int(details.driver_exit_code or 1)
@@ -260,7 +262,7 @@ def _explained(address: str | None) -> Iterator[None]:
     except ConnectionError as error:
         raise UserError(
             f"No Ray head answers at {_resolve(address)}. Start one with `ray start --head "
-            "--dashboard-host 0.0.0.0`, or name another with --address http://HOST:8265."
+            "--dashboard-host 127.0.0.1`, or name another with --address http://HOST:8265."
         ) from error
     except (RuntimeError, ValueError, _authentication_error()) as error:
         text = str(error)

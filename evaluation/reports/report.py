@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -117,6 +118,9 @@ def render_report(content: ReportContent, limits: ReportLimits) -> str:
         layers=_layers([card for _, row in cards for card in row]),
         n_categories=len({picture.category for picture in content.pictures}),
         n_labelled=sum(picture.label is not None for picture in content.pictures),
+        folder=_common_folder(
+            [picture.uri for section in sections for picture in section.pictures]
+        ),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
@@ -126,6 +130,13 @@ def _layers(cards: Sequence[_Card]) -> dict[str, bool]:
     names = ("heat", "outline", "predicted", "boxes", "true_boxes")
     drawn = [card.overlay for card in cards if card.overlay is not None]
     return {name: any(getattr(overlay, name) for overlay in drawn) for name in names}
+
+
+def _common_folder(uris: Sequence[str]) -> str:
+    """Return the folder that all addresses begin with, ``/`` at its end; empty if there is none."""
+    folders = zip(*(uri.split("/")[:-1] for uri in uris), strict=False)
+    shared = takewhile(lambda names: len(set(names)) == 1, folders)
+    return "".join(f"{names[0]}/" for names in shared)
 
 
 def _number(value: float) -> str:

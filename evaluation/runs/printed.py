@@ -30,7 +30,7 @@ def print_artifact(artifact: Artifact) -> None:
     if table.row_count:
         console.print(table)
     if not found["headline"]:
-        print("Nothing could be judged: labels or predictions are missing; see the report.")
+        print("No numbers: they take labelled pictures, good and defective. The report shows more.")
     print(f"report: {artifact.file(REPORT_FILE)}")
 
 

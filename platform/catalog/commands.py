@@ -185,24 +185,27 @@ def _print_summary(catalog: Catalog) -> None:
 
 
 def _print_duplicates(catalog: Catalog, report: DuplicateReport) -> None:
-    console, across = _console(), report.across_splits()
+    console, shown = _console(), report.pairs
     exact = sum(pair.exact for pair in report.pairs)
     more = "" if report.complete else " or more (the search stopped there)"
     console.print(
         f"duplicates: {exact} pairs of equal files, {len(report.pairs) - exact} of nearly equal "
         f"pictures{more}; {report.share_of_pictures(catalog):.0%} of the pictures have one"
     )
-    console.print(f"duplicates across splits: {len(across)} pairs")
-    for pair in across[:SHOWN]:
+    if any(sample.split is not None for sample in catalog.samples):
+        shown = report.across_splits()
+        console.print(f"duplicates across splits: {len(shown)} pairs")
+    for pair in shown[:SHOWN]:
         kind = "equal" if pair.exact else f"{pair.correlation:.3f}"
         sides = (_place(catalog, pair.first), _place(catalog, pair.second))
         console.print(f"  {kind}  {sides[0]}  {sides[1]}", markup=False, soft_wrap=True)
-    if len(across) > SHOWN:
-        console.print(f"  and {len(across) - SHOWN} more")
+    if len(shown) > SHOWN:
+        console.print(f"  and {len(shown) - SHOWN} more")
 
 
 def _place(catalog: Catalog, sample: Any) -> str:
-    return f"{sample.split}: {sample.uri.removeprefix(catalog.uri).lstrip('/')}"
+    place: str = sample.uri.removeprefix(catalog.uri).lstrip("/")
+    return place if sample.split is None else f"{sample.split}: {place}"
 
 
 def _print_quarantined(title: str, items: Sequence[Any]) -> None:

@@ -121,6 +121,7 @@ class _Seat:
     actor: Any
     state: _State = _State.AWAY
     calls: deque[tuple[Any, Shard | None]] = field(default_factory=deque)
+    away_since: float = field(default_factory=time.monotonic)
     call_at: float = 0.0
     failures: int = 0
 
@@ -139,7 +140,7 @@ class _Crew:
         self._arguments = arguments
         self._ledger = ledger
         self._seats = [_Seat(actor_class.remote()) for _ in range(workers)]
-        self._warn_at = time.monotonic() + PATIENCE_SECONDS
+        self._warn_at = 0.0
         self._began = False
 
     def work(self) -> None:
@@ -160,10 +161,12 @@ class _Crew:
         for seat in absent:
             if not seat.calls and now >= seat.call_at:
                 seat.calls.append((seat.actor.ping.remote(), None))
-        if absent and now >= self._warn_at:
+        # A worker that died is away for the seconds that its restart takes, and has its place.
+        waiting = [seat for seat in absent if now >= seat.away_since + PATIENCE_SECONDS]
+        if waiting and now >= self._warn_at:
             self._warn_at = now + 10 * PATIENCE_SECONDS
             self._ledger.say(
-                f"{len(absent)} of {len(self._seats)} workers have no place yet; the run goes on "
+                f"{len(waiting)} of {len(self._seats)} workers have no place yet; the run goes on "
                 f"with the others. {describe_resources()} Fewer --execution.workers, "
                 "--execution.cpus_per_worker or --execution.gpus_per_worker would fit."
             )
@@ -237,5 +240,7 @@ class _Crew:
             if shard is not None:
                 self._ledger.settle_waiting(shard)
         seat.calls.clear()
-        seat.state = _State.AWAY
-        seat.call_at = time.monotonic() + POLL_SECONDS
+        now = time.monotonic()
+        if seat.state is not _State.AWAY:
+            seat.state, seat.away_since = _State.AWAY, now
+        seat.call_at = now + POLL_SECONDS

@@ -43,8 +43,9 @@ def choose_references(samples: Sequence[Sample], config: KeADConfig) -> dict[str
     if short:
         counts = ", ".join(f"{name} has {count}" for name, count in sorted(short.items()))
         raise UserError(
-            f"k: {config.k} normal training pictures are needed per category; {counts}. Label some "
-            "as good, lower k, or set k: 0 to score by the text alone or by unlabelled pictures."
+            f"--kead.k {config.k}: so many good pictures are needed per category; {counts}. "
+            "Put more into the folder of --normals, or label more of the training split as good, "
+            "or lower --kead.k; 0 scores by the text alone or by unlabelled pictures."
         )
     keep = None if config.compat == "official" else config.k
     return {name: _draw(found, name, config.seed)[:keep] for name, found in candidates.items()}

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from millsight.platform.artifacts import Artifact
     from millsight.pretraining.pseudo_boxes.produce import TrueMasks
 
-HEADINGS = ["pictures", "T_c", "tau", "normal", "boxes", "per picture"]
-IOU_HEADINGS = ["IoU at T_c", "IoU fixed"]
+HEADINGS = ["pictures", "T_c", "tau", "normal", "boxes", "per\npicture"]
+IOU_HEADINGS = ["IoU\nat T_c", "IoU\nfixed"]
 
 
 def boxes(config: BoxesConfig) -> Outcome:

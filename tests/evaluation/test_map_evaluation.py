@@ -109,7 +109,7 @@ def test_boxes_are_joined_by_sample_and_turned_to_corners(tmp_path, pictures):
     assert "boxes" in outcome.artifact.manifest["inputs"]
 
 
-def test_pictures_without_labels_get_a_report_without_numbers(tmp_path, pictures):
+def test_pictures_without_labels_get_a_report_without_numbers(tmp_path, pictures, capsys):
     flat = tmp_path / "flat"
     flat.mkdir()
     for number, file in enumerate(sorted(pictures.glob("test/*/*.png"))):
@@ -119,6 +119,7 @@ def test_pictures_without_labels_get_a_report_without_numbers(tmp_path, pictures
     assert outcome.artifact.manifest["metrics"] == {}
     (row,) = map_rows(read_metrics(outcome.artifact))
     assert row["image_auroc"]["value"] is None
+    assert "No numbers: they take labelled pictures" in capsys.readouterr().out
 
 
 def test_equal_files_in_two_folders_keep_their_own_labels(tmp_path, pictures):

@@ -112,6 +112,25 @@ def test_names_from_outside_are_escaped_everywhere(tmp_path):
     assert "\\udcff" in page.text
 
 
+def test_captions_name_the_file_and_the_folder_is_said_once(tmp_path):
+    folder = "/data/line 4/a folder with a long name/"
+    pictures = [
+        make_picture(0.1, None, f"{folder}monday/1.png"),
+        make_picture(0.2, None, f"{folder}tuesday/1.png"),
+    ]
+    write_report(tmp_path / "report.html", make_content(pictures))
+    raw = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"<bdi>{folder}</bdi>" in raw
+    assert "<bdi>monday/1.png</bdi>" in raw
+    assert raw.count(folder) == 1
+
+    apart = [make_picture(0.1, None, "mill.png"), make_picture(0.2, None, "/mill/1.png")]
+    write_report(tmp_path / "report.html", make_content(apart))
+    raw = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Files are in" not in raw
+    assert "<bdi>/mill/1.png</bdi>" in raw
+
+
 def test_nothing_is_loaded_from_elsewhere(tmp_path):
     pictures = [make_picture(0.2, None, uri) for uri in HOSTILE]
     path = tmp_path / "report.html"

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from executor_stages import CountingStage, make_samples
 
 from millsight.platform.errors import UserError
+from millsight.platform.executors import ray_actors
 from millsight.platform.executors.build import ExecutionConfig
 from millsight.platform.executors.executor import Executor
 from millsight.platform.executors.local import LocalExecutor
@@ -130,6 +133,32 @@ def test_shard_that_kills_three_workers_is_given_up(
     assert times_processed(markers)["0"] == 3
     innocent = [shard.id for shard in shards if shard not in (shards[0], shards[2])]
     assert store.landed() == set(innocent)
+
+
+@pytest.mark.usefixtures("ray_with_stages")
+@pytest.mark.parametrize(("workers", "said"), [(2, False), (9, True)])
+def test_only_a_worker_that_waits_long_is_said_to_have_no_place(
+    workers: int,
+    said: bool,
+    markers: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A worker dies when the run is an hour old: it has its place, and starts again there."""
+    age = SimpleNamespace(seconds=0.0)
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + age.seconds, sleep=time.sleep)
+    monkeypatch.setattr(ray_actors, "time", clock)
+    shards = make_shards(make_samples(40, {20: "kill-once"}), 4)
+
+    def an_hour_passes(shard: Shard) -> None:
+        age.seconds = 3600.0
+
+    stage, store = CountingStage(markers, seconds=0.3), ShardStore(str(markers.parent / "store"))
+    ray_executor(workers).run(stage, shards, store, an_hour_passes)
+    printed = capsys.readouterr().err
+    assert "A worker died at shard" in printed
+    assert ("5 of 9 workers have no place yet" in printed) is said
+    assert ("no place yet" in printed) is said
 
 
 def test_ray_user_error_reaches_the_caller(

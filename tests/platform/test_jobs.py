@@ -112,7 +112,10 @@ def test_submit_follow_again_and_fail(
 
     wrong = SubmitConfig(["no-such-command"], address=head)
     assert jobs.submit(wrong).exit_code == 2
-    assert "no such command" in capfd.readouterr().out
+    printed = capfd.readouterr()
+    assert "no such command" in printed.out
+    assert "exit code 2" in printed.err
+    assert "no such command" not in printed.err, "the log has been printed already"
     assert jobs.submit(wrong).exit_code == 2, "a failed job is tried again, under a new id"
     assert "-2: submitted" in capfd.readouterr().out
 

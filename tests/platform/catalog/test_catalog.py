@@ -127,6 +127,15 @@ def test_load_data_wants_a_picture(tmp_path: Path) -> None:
         load_data(tmp_path)
 
 
+def test_inspect_names_the_duplicates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "plates", 4)
+    (folder / "pit" / "copy.png").write_bytes((folder / "good" / "01.png").read_bytes())
+    inspect(InspectConfig(data=str(folder), near=False))
+    shown = capsys.readouterr().out
+    assert "  equal  good/01.png  pit/copy.png\n" in shown
+    assert "across splits" not in shown, "there is no split"
+
+
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make_folder(tmp_path / "plates", 40)
     (folder / "pit" / "zero.jpg").write_bytes(b"")

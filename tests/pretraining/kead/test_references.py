@@ -48,7 +48,7 @@ def test_official_takes_all_and_zero_takes_none() -> None:
 
 
 def test_too_few_are_refused_by_name() -> None:
-    with pytest.raises(UserError, match="pipe has 12"):
+    with pytest.raises(UserError, match=r"--kead\.k 13: .*; pipe has 12\."):
         choose_references(samples(), KeADConfig(k=13))
 
 

@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from blob_maps import MakeMaps, a_map, with_blobs
+from PIL import Image
 
 from millsight.evaluation.anomaly_maps import AnomalyMap
 from millsight.platform import storage
 from millsight.platform.artifacts import Artifact
+from millsight.platform.catalog.catalog import load_data
 from millsight.platform.errors import RefusedError, UserError
 from millsight.pretraining.pseudo_boxes.commands import boxes
 from millsight.pretraining.pseudo_boxes.config import BoxesConfig, BoxSettings
@@ -72,6 +75,29 @@ def test_a_threshold_below_the_whole_map_is_pointed_out(
     assert "try a smaller --margin" in " ".join(capsys.readouterr().out.split())
     boxes(config)
     assert "--margin" not in capsys.readouterr().out
+
+
+def test_the_table_with_masks_is_whole_in_80_columns(
+    make_maps: MakeMaps, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dent = with_blobs((40, 60), [(5, 6, 20, 16, 1.0)])
+    for name, pixels in {
+        "test/dent/0.png": 90 + 60 * dent,
+        "test/good/0.png": np.full((40, 60), 90.0),
+        "ground_truth/dent/0_mask.png": 255 * dent,
+    }.items():
+        path = tmp_path / "hot_rolled_coil" / name
+        path.parent.mkdir(parents=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    samples = load_data(tmp_path / "hot_rolled_coil").samples
+    grids = {sample.id: dent if sample.defective else 0.1 * dent for sample in samples}
+    maps = make_maps([a_map(name, grid, 1.0, "hot_rolled_coil") for name, grid in grids.items()])
+    data, runs = str(tmp_path / "hot_rolled_coil"), str(tmp_path / "runs")
+    boxes(BoxesConfig(maps=maps.path, data=data, workspace=runs))
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert "pictures" in shown
+    assert "at T_c" in shown
 
 
 def test_settings_are_resolved_and_checked_at_once() -> None:
