@@ -104,23 +104,22 @@ def _train(
     checkpoint = Path(draft.file(artifacts.CHECKPOINT))
     if checkpoint.exists():
         training.restore(checkpoint)
-    last = min(settings.epochs, settings.stop_after or settings.epochs)
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         dense = None
-        if training.head is not None and training.epoch < last:
+        if training.head is not None and training.epoch < settings.epochs:
             bar = progress.add_task("Teacher's features", total=len(learned))
             dense = teacher.all_features(
                 learned.pictures, lambda done: progress.update(bar, completed=done)
             )
-        steps = last * (len(learned) // settings.batch_size)
+        steps = settings.epochs * (len(learned) // settings.batch_size)
         bar = progress.add_task("Training steps", total=steps)
 
         def log(losses: Mapping[str, float], step: int) -> None:
             progress.update(bar, completed=step)
             tracker.log(losses, step)
 
-        while training.epoch < last:
+        while training.epoch < settings.epochs:
             training.run_epoch(learned, dense, log)
             training.save(str(checkpoint))
             tracker.log(evaluate(training.model, settings, held_out), step=None)

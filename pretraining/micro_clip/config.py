@@ -76,8 +76,7 @@ class MicroClipConfig:
         network: Shape of the network.
         loss: Weights of the losses.
         teacher: Vision-only weights whose dense features are distilled.
-        epochs: Passes over the pictures that the learning rate's schedule spans.
-        stop_after: Passes after which to end all the same; ``None`` makes them all.
+        epochs: Passes over the pictures; the learning rate's schedule spans them.
         batch_size: Pictures per step.
         learning_rate: Peak of AdamW's one-cycle schedule (linear warm-up, cosine decay).
         weight_decay: Of AdamW, on matrices only.
@@ -89,7 +88,6 @@ class MicroClipConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     teacher: str = "embedded:efficientnet-lite0"
     epochs: int = 10
-    stop_after: int | None = None
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.05

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import torch
 from open_clip import SimpleTokenizer
 from torch import Tensor
 
-from millsight.platform.weights import LoadedWeights
+from millsight.platform.weights import LoadedWeights, load_weights
 from millsight.pretraining.kead.clip_encoder import TextEncoder
 from millsight.pretraining.kead.config import KeADConfig
 from millsight.pretraining.kead.kead import KeAD
+from millsight.pretraining.kead.prompt_sets import PromptSet, make_phrases, packaged_prompts
 from millsight.pretraining.kead.text import TEMPLATES, anomaly_probability, embed_prompts
 
 
@@ -82,10 +84,30 @@ def test_words_whose_tokens_are_zero_are_unknown(
     assert forgetful.unknown_words(["A steel pipe with Rust.", "rusty, pipe"]) == ["rust"]
 
 
-def test_unknown_words_of_a_prompt_set_are_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_words_of_a_prompt_set_are_pointed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = tmp_path / "zebra.yaml"
+    prompts.write_text("{category: zebra, object: steel surface, defects: {scratch: a zebra line}}")
     for sentences in ("generic", "defects"):
         caplog.clear()
-        config = KeADConfig(encoder="embedded:micro-clip", k=0, sentences=sentences)
-        KeAD.load(config).learn("magnetic_tile")
-        assert ("--kead.sentences generic" in caplog.text) == (sentences == "defects")
-    assert "magnetic_tile (across, black" in caplog.text
+        config = KeADConfig(
+            encoder="embedded:micro-clip", k=0, prompts=str(prompts), sentences=sentences
+        )
+        KeAD.load(config).learn("zebra")
+        assert ("1 words of the prompts for zebra (zebra)" in caplog.text) == (
+            sentences == "defects"
+        )
+
+
+@pytest.mark.parametrize("prompts", packaged_prompts().values(), ids=lambda item: item.category)
+def test_the_shipped_micro_clip_has_met_the_words_of_the_packaged_sets(
+    micro_clip_text: TextEncoder, prompts: PromptSet
+) -> None:
+    phrases = make_phrases(prompts)
+    assert micro_clip_text.unknown_words((*phrases.normal, *phrases.anomalous)) == []
+
+
+@pytest.fixture(scope="module")
+def micro_clip_text() -> TextEncoder:
+    return TextEncoder(load_weights("embedded:micro-clip"))
