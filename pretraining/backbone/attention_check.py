@@ -66,6 +66,20 @@ def measure_attention(
     return Attention(tuple(stages_energy), tuple(shown))
 
 
+def measure_targets(masked: Sequence[MaskedMap], size: int) -> float:
+    """Return the same density for the maps themselves: what attention can learn from them.
+
+    Args:
+        masked: With maps as ``to_targets`` returns them.
+        size: See ``measure_attention``.
+    """
+    energies = []
+    for item in masked:
+        target, (_, mask) = torch.from_numpy(item.item.upsample(size, size)), _read(item, size)
+        energies.append(defect_energy(target[None], mask[None]))
+    return torch.cat(energies).nanmean().item()
+
+
 def attention_rows(
     masked: Sequence[MaskedMap], before: Attention, after: Attention
 ) -> list[list[Rgb]]:

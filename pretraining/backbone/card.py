@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 from millsight.platform import storage
-from millsight.platform.artifacts import Artifact
+from millsight.platform.fingerprints import Input
 from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.backbone.config import BackboneConfig
+from millsight.pretraining.model_card import lineage, number_table, settings_block
 
 
 def write_card(
     address: str,
     config: BackboneConfig,
-    maps: Sequence[Artifact],
+    maps: Mapping[str, Input],
     loaded: LoadedWeights,
     metrics: Mapping[str, Any],
 ) -> None:
@@ -25,13 +24,11 @@ def write_card(
     Args:
         address: Of the file.
         config: Settings.
-        maps: Artifacts of the maps.
+        maps: The artifacts of the maps, by role.
         loaded: What training started from.
         metrics: Of the artifact.
     """
     guided = "guided by anomaly maps (AGBP)" if config.distill else "without anomaly maps"
-    numbers = "\n".join(f"| {name} | {value} |" for name, value in metrics.items())
-    lineage = "\n".join(_lineage(artifact) for artifact in maps)
     text = f"""# {loaded.architecture}, pretrained {guided}
 
 - **Task**: {config.task}; distilled stages: the last {config.stages if config.distill else 0}.
@@ -40,29 +37,14 @@ def write_card(
   checkpoint_path="model.safetensors")`, or name this directory as `path:DIRECTORY` to any millsight
   command. The head was taken off.
 
-Maps it learnt from:
+Made from:
 
-{lineage}
+{lineage(maps)}
 
-| number | value |
-|---|---|
-{numbers}
+{number_table(metrics)}
 
 Settings:
 
-```json
-{json.dumps(asdict(config), indent=2)}
-```
+{settings_block(config)}
 """
     storage.write_bytes(address, text.encode())
-
-
-def _lineage(artifact: Artifact) -> str:
-    kead = artifact.config["kead"]
-    pictures = artifact.manifest["inputs"]["data"]
-    return (
-        f"- {artifact.manifest['metrics'].get('pictures')} maps, fingerprint "
-        f"`{artifact.fingerprint[:12]}`, of `{pictures['uri']}` "
-        f"(`{pictures['fingerprint'][:12]}`), encoder `{kead['encoder']}` "
-        f"(`{artifact.manifest['weights']['encoder'][:16]}`), k = {kead['k']}."
-    )

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from millsight.platform.artifacts import drafting, find_artifact
-from millsight.platform.commands import Outcome, OutputConfig
+from millsight.platform.artifacts import drafting
+from millsight.platform.commands import Outcome, TrainingOutputConfig
 from millsight.platform.executors.training import TrainingExecutionConfig
 from millsight.platform.fingerprints import Recipe
 from millsight.platform.tracking import RunInfo, TrackingConfig, track
@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(kw_only=True)
-class PretrainBackboneConfig(OutputConfig):
+class PretrainBackboneConfig(TrainingOutputConfig):
     """Settings of ``millsight pretrain backbone``.
 
     Attributes:
@@ -62,7 +62,7 @@ def pretrain(config: PretrainBackboneConfig) -> Outcome:
         {"backbone": loaded.fingerprint},
     )
     path = config.path(recipe)
-    artifact = find_artifact(path, recipe)
+    artifact = config.find(recipe)
     if artifact is None:
         info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
         with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:

@@ -45,6 +45,11 @@ class BackboneModule(lightning.LightningModule):
             self.optimizer_name = "adamw" if attention else "sgd"
         self.register_buffer("distill_weight", torch.tensor(math.nan))
 
+    def on_fit_start(self) -> None:
+        """Compile here: what was compiled before does not travel to another process."""
+        if self.config.compile:
+            self.task.backbone.compile()
+
     def on_train_epoch_start(self) -> None:
         """Seed by epoch, so that a resumed run draws what an uninterrupted one does."""
         torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
@@ -75,10 +80,12 @@ class BackboneModule(lightning.LightningModule):
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
         return cast(Tensor, loss)
 
-    def on_train_batch_end(self, outputs: Any, batch: Views, batch_index: int) -> None:
-        """Let the task do what follows a step."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Change the weights, and let the task do what follows."""
+        super().optimizer_step(*args, **kwargs)
         with torch.no_grad():
-            self.task.after_step(self.global_step / int(self.trainer.estimated_stepping_batches))
+            steps = int(self.trainer.estimated_stepping_batches)
+            self.task.after_step((self.global_step + 1) / steps)
 
     def configure_optimizers(self) -> Any:
         """SGD with momentum or AdamW, with a linear warm-up and a cosine decay over all steps."""

@@ -15,7 +15,7 @@ from millsight.evaluation.anomaly_maps import AnomalyMap
 from millsight.platform.catalog.pictures import open_picture
 from millsight.pretraining.backbone.config import BackboneConfig
 from millsight.pretraining.backbone.tasks import Views
-from millsight.pretraining.training import EpochKeys
+from millsight.pretraining.training import training_loader
 
 SEED_STEP = 1_000_003
 
@@ -118,18 +118,13 @@ class BackboneData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Views]:
         """Shuffled, whole batches only; the order depends on seed and epoch alone."""
-        trainer = self.trainer
-        world, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
-        sampler = EpochKeys(self._pictures, world, rank, self._config.seed)
-        return DataLoader(
+        return training_loader(
             self._pictures,
-            min(self._config.batch_size, len(sampler)),
-            sampler=sampler,
-            drop_last=True,
-            collate_fn=collate,
-            num_workers=self._loaders,
-            persistent_workers=self._loaders > 0,
-            pin_memory=torch.cuda.is_available(),
+            self._config.batch_size,
+            seed=self._config.seed,
+            loaders=self._loaders,
+            trainer=self.trainer,
+            collate=collate,
         )
 
 

@@ -24,16 +24,18 @@ from millsight.pretraining.backbone.attention_check import (
     MaskedMap,
     attention_rows,
     measure_attention,
+    measure_targets,
 )
 from millsight.pretraining.backbone.card import write_card
 from millsight.pretraining.backbone.commands import PretrainBackboneConfig
 from millsight.pretraining.backbone.export import export_backbone
 from millsight.pretraining.backbone.module import BackboneModule, build_module
 from millsight.pretraining.backbone.pictures import BackboneData
+from millsight.pretraining.backbone.targets import to_targets
 from millsight.pretraining.map_quality.contact_sheet import choose, contact_sheet, draw_tiles
 from millsight.pretraining.map_quality.gate import find_faults, require_fit
 from millsight.pretraining.map_quality.measures import measure_maps
-from millsight.pretraining.training import Hardware, MetricLog, train
+from millsight.pretraining.training import Hardware, MetricLog, train, trainer_options
 
 BACKBONE = "backbone"
 MAPS_SHEET = "maps.jpg"
@@ -118,10 +120,15 @@ def make(
     module = build_module(loaded, settings, len(sources.categories))
     masked = sources.masked()
     before = _look(module, masked, settings.image_size)
-    data = BackboneData(
-        sources.maps, sources.categories, settings, module.task.n_views, config.loaders
+    floor = 0.0 if settings.compat == "official" and settings.floor is None else settings.floor
+    targets = to_targets(sources.maps, floor)
+    data = BackboneData(targets, sources.categories, settings, module.task.n_views, config.loaders)
+    options = trainer_options(
+        epochs=settings.epochs,
+        clip_norm=settings.clip_norm,
+        accumulate=settings.accumulate,
+        precision=settings.precision,
     )
-    options = {"max_epochs": settings.epochs, "gradient_clip_val": settings.clip_norm or None}
     training = Training(module, data, (MetricLog(tracker.log),), options)
     train(training, config.execution, draft, tracker.log, Hardware(config.accelerator))
     after = _look(module.cpu(), masked, settings.image_size)
@@ -132,10 +139,13 @@ def make(
     }
     if before is not None and after is not None:
         metrics |= _compare(before, after)
+        masks = {item.item.uri: item.mask_uri for item in masked}
+        learned = [MaskedMap(item, masks[item.uri]) for item in targets if item.uri in masks]
+        metrics["defect_energy_maps"] = measure_targets(learned, settings.image_size)
         rows = attention_rows(masked, before, after)
         storage.write_bytes(draft.file(ATTENTION_SHEET), draw_tiles(rows))
     metrics["files"] = export_backbone(module.task.backbone, loaded, draft.file(BACKBONE))
-    write_card(draft.file(f"{BACKBONE}/README.md"), settings, sources.artifacts, loaded, metrics)
+    write_card(draft.file(f"{BACKBONE}/README.md"), settings, sources.inputs(), loaded, metrics)
     return metrics
 
 

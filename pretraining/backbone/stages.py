@@ -52,7 +52,7 @@ class StagedBackbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self._indices = list(range(len(names) - trained, len(names)))
         lower = names[: len(names) - trained] if freeze else []
-        self._frozen = _modules_until(network, lower[-1]) if lower else []
+        self._frozen = modules_until(network, lower[-1]) if lower else []
         for module in self._frozen:
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad = False
@@ -89,11 +89,7 @@ def build_backbone(
     Raises:
         UserError: If the weights are not timm's, or the network has no stages.
     """
-    if loaded.library != "timm":
-        raise UserError(
-            f"--backbone {loaded.source}: a network of timm's is wanted, this is one of "
-            f"{loaded.library}'s; name timm:resnet50, embedded:efficientnet-lite0 or a file."
-        )
+    require_timm(loaded)
     network = build_model(loaded)
     # The weights are assigned to it, not copied, and training would change what was loaded.
     network.load_state_dict(
@@ -102,19 +98,41 @@ def build_backbone(
     return StagedBackbone(network, loaded.mean, loaded.std, trained=trained, freeze=freeze)
 
 
+def require_timm(loaded: LoadedWeights) -> None:
+    """Refuse weights of another library's networks.
+
+    Raises:
+        UserError: If they are not timm's.
+    """
+    if loaded.library != "timm":
+        raise UserError(
+            f"--training.backbone {loaded.source}: a network of timm's is wanted, this is one of "
+            f"{loaded.library}'s; name timm:resnet50, embedded:efficientnet-lite0 or a file."
+        )
+
+
+def modules_until(network: nn.Module, stage: str) -> list[nn.Module]:
+    """Return the modules up to the end of a stage, in the order in which timm defines them.
+
+    Args:
+        network: timm's network, or its ``features_only`` form.
+        stage: Name of the module that the stage ends with.
+    """
+    named = list(network.named_modules())
+    # timm flattens nested stages when it extracts features: `stages.0.x` becomes `stages_0.x`.
+    start = f"{stage}_".replace(".", "_")
+    ends = [i for i, (n, _) in enumerate(named) if f"{n}_".replace(".", "_").startswith(start)]
+    # A container such as `blocks` holds later stages as well, but no tensors of its own.
+    return [module for _, module in named[: ends[-1] + 1]]
+
+
 def _stage_names(network: nn.Module) -> list[str]:
     found = getattr(network, "feature_info", None)
     if not found or not hasattr(network, "forward_intermediates"):
-        raise UserError(f"--backbone: {_name(network)} has no stages that can be looked at.")
+        raise UserError(
+            f"--training.backbone: {_name(network)} has no stages that can be looked at."
+        )
     return [str(stage["module"]) for stage in found]
-
-
-def _modules_until(network: nn.Module, last: str) -> list[nn.Module]:
-    """Return the modules up to the end of a stage, by the order in which timm defines them."""
-    named = list(network.named_modules())
-    ends = [i for i, (name, _) in enumerate(named) if f"{name}.".startswith(f"{last}.")]
-    # A container such as `blocks` holds later stages as well, but no tensors of its own.
-    return [module for _, module in named[: ends[-1] + 1]]
 
 
 def _name(network: nn.Module) -> str:

@@ -10,7 +10,8 @@ import timm
 import torch
 
 from millsight.platform.weights import build_model, load_weights
-from millsight.pretraining.backbone.export import TORCHVISION_FILE, export_backbone
+from millsight.platform.weights.saving import TORCHVISION_FILE
+from millsight.pretraining.backbone.export import export_backbone
 from millsight.pretraining.backbone.stages import build_backbone
 
 PICTURES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import lightning
 import pytest
 import torch
@@ -13,6 +15,7 @@ from millsight.pretraining.backbone.config import BackboneConfig
 from millsight.pretraining.backbone.distillation import distillation_loss
 from millsight.pretraining.backbone.module import BackboneModule, build_module
 from millsight.pretraining.backbone.tasks import Views
+from millsight.pretraining.training import trainer_options
 
 SIDE, BATCH = 64, 4
 SOURCE = "random:timm:resnet10t?seed=0"
@@ -36,9 +39,10 @@ def module(**settings: object) -> BackboneModule:
     return build_module(load_weights(SOURCE), config, 2)
 
 
-def train(trained: BackboneModule, given: list[Views]) -> lightning.Trainer:
+def train(trained: BackboneModule, given: list[Views], **settings: object) -> lightning.Trainer:
+    options = {"epochs": 1, "clip_norm": 0.0, "accumulate": 1, "precision": "32"} | settings
     trainer = lightning.Trainer(
-        max_epochs=1,
+        **trainer_options(**options),  # type: ignore[arg-type]
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
@@ -114,6 +118,40 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_one_sentence() -> None:
     batch.pictures[0, 0, 0, 0, 0] = float("nan")
     with pytest.raises(UserError, match=r"the loss became nan at step 0; lower --training"):
         train(module(distill=False), [batch])
+
+
+def test_the_slow_network_follows_steps_and_not_batches() -> None:
+    trained = module(task="moco", distill=False)
+    progress: list[float] = []
+    follow = trained.task.after_step
+    trained.task.after_step = lambda at: (progress.append(at), follow(at))  # type: ignore[assignment]
+    train(trained, batches(5, trained.task.n_views), accumulate=2)
+    assert progress == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+@pytest.mark.parametrize("task", ["classification", "moco", "simmim"])
+def test_bfloat16_trains(task: str) -> None:
+    trained = module(task=task)
+    before = {name: value.clone() for name, value in trained.task.state_dict().items()}
+    train(trained, batches(1, trained.task.n_views), precision="bf16")
+    after = trained.task.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert {p.dtype for p in trained.parameters()} == {torch.float32}
+    assert torch.isfinite(trained.distill_weight)
+
+
+def test_a_compiled_backbone_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The compiler of machine code is not what is tested, and takes a minute.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    plain, compiled = module(), module(compile=True)
+    compiled.on_fit_start()
+    (batch,) = batches(1)
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    losses = [trained.task(batch).loss for trained in (plain, compiled)]
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > graphs
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    torch._dynamo.reset()
 
 
 def test_one_category_cannot_be_told_apart() -> None:
