@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from tiny_detectors import ALL, FAMILIES, SIDE, Build, detr, faster_rcnn, make
 from torch import Tensor
 from torchvision.ops import box_iou
 
@@ -19,57 +18,12 @@ from millsight.platform.weights import load_weights
 from millsight.pretraining.backbone.export import export_backbone
 from millsight.pretraining.backbone.stages import build_backbone
 from millsight.pretraining.detector.detr import DetrDetector
-from millsight.pretraining.detector.detr_config import DetrConfig, Variant
-from millsight.pretraining.detector.faster_rcnn import FasterRCNNConfig, FasterRCNNDetector
+from millsight.pretraining.detector.faster_rcnn import FasterRCNNDetector
 from millsight.pretraining.detector.interface import DetectionBatch, Detector
 from millsight.pretraining.detector.stages import BackboneChoice
-from millsight.pretraining.detector.yolo import YoloConfig, YoloDetector
+from millsight.pretraining.detector.yolo import YoloDetector
 
-TINY = BackboneChoice("resnet10t")
 LITE0 = "embedded:efficientnet-lite0"
-SIDE = 64
-Build = Callable[[BackboneChoice, int], Detector]
-
-
-def faster_rcnn(choice: BackboneChoice, n_classes: int) -> Detector:
-    config = FasterRCNNConfig(min_size=SIDE, max_size=2 * SIDE, width=32)
-    return FasterRCNNDetector(choice, n_classes, config)
-
-
-def detr(variant: Variant) -> Build:
-    config = DetrConfig(
-        variant, SIDE, 32, feedforward=32, decoder_layers=2, queries=8, denoising=10
-    )
-    return lambda choice, n_classes: DetrDetector.build(choice, n_classes, config)
-
-
-def yolo(choice: BackboneChoice, n_classes: int) -> Detector:
-    # Its ResNets are torchvision's, which has no resnet10t.
-    config = YoloConfig(scale="n", image_size=SIDE)
-    return YoloDetector(choice if choice is not TINY else None, n_classes, config)
-
-
-FAMILIES = {
-    "faster_rcnn": faster_rcnn,
-    "rtdetr_v2": detr("rtdetr_v2"),
-    "d_fine": detr("d_fine"),
-}
-ON_TIMM = list(FAMILIES.values())
-ALL = [pytest.param(build, id=name) for name, build in FAMILIES.items()]
-ALL.append(
-    pytest.param(
-        yolo,
-        id="yolo",
-        marks=pytest.mark.skipif(
-            importlib.util.find_spec("ultralytics") is None, reason="ultralytics is not installed"
-        ),
-    )
-)
-
-
-def make(build: Build, n_classes: int = 1, choice: BackboneChoice = TINY) -> Detector:
-    torch.manual_seed(0)
-    return build(choice, n_classes).train()
 
 
 def scratch(pictures: int = 2) -> DetectionBatch:
@@ -245,7 +199,7 @@ def test_features_are_the_networks_own() -> None:
     picture = torch.rand(1, 3, SIDE, SIDE)
     expected = network.forward_intermediates(picture, indices=[2, 3, 4], intermediates_only=True)
     choice = BackboneChoice.of(loaded)
-    for build in ON_TIMM:
+    for build in FAMILIES.values():
         detector = make(build, choice=choice).eval()
         detector.load_backbone(loaded.state_dict)
         inner = detector.backbone
