@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +28,9 @@ from millsight.platform.fingerprints import Input, Recipe, to_json
 MANIFEST = "artifact.json"
 MARKER = "fingerprint"
 CHECKPOINT = "checkpoint.pt"
+BEST = "best.safetensors"
 SHOWN = 6
-BOOKKEEPING = (MARKER, "shards", "failed", CHECKPOINT)
+BOOKKEEPING = (MARKER, "shards", "failed", CHECKPOINT, BEST)
 LIBRARIES = ("millsight", "numpy", "torch", "open_clip_torch", "timm", "pyarrow")
 
 
@@ -149,6 +152,30 @@ def find_artifact(path: str | Path, recipe: Recipe) -> Artifact | None:
     return artifact
 
 
+def has_begun(path: str | Path, recipe: Recipe) -> bool:
+    """Say whether ``drafting`` would go on with an unfinished run of ``recipe``."""
+    partial = f"{str(path).rstrip('/')}.partial"
+    try:
+        return storage.read_bytes(f"{partial}/{MARKER}").decode() == recipe.fingerprint
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def discard(path: str | Path, recipe: Recipe) -> None:
+    """Remove what ``recipe`` made or began to make at ``path``; there may be nothing.
+
+    Raises:
+        RefusedError: If something else is there, or another run is writing it.
+    """
+    fs, local = storage.filesystem(str(path).rstrip("/"))
+    partial = f"{local}.partial"
+    with _locked(fs, partial):
+        if find_artifact(path, recipe) is not None:
+            _remove(fs, local)
+        if has_begun(path, recipe):
+            _remove(fs, partial)
+
+
 @contextmanager
 def drafting(path: str | Path, recipe: Recipe) -> Iterator[Draft]:
     """Work on an artifact at ``path``; a ``.partial`` left by a killed run is gone on with.
@@ -232,6 +259,16 @@ def _copy_payload(fs: Any, partial: str, final: str) -> None:
 def _names(fs: Any, directory: str) -> set[str]:
     found = fs.ls(directory, detail=False)
     return {str(name).rstrip("/").rsplit("/", 1)[-1] for name in found}
+
+
+def _remove(fs: Any, directory: str) -> None:
+    if not storage.is_local(fs):
+        fs.rm(directory, recursive=True)
+        return
+    path = Path(directory)
+    # Under another name: half of it must not pass for an artifact, or stand in a run's way.
+    doomed = path.rename(path.with_name(f".{path.name}.{secrets.token_hex(4)}.removed"))
+    shutil.rmtree(doomed)
 
 
 def _rename(partial: Path, final: Path) -> None:

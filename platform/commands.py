@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from millsight.platform.artifacts import Artifact
+from millsight.platform.artifacts import Artifact, discard, find_artifact, has_begun
+from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Recipe
 
 EXIT_FAILED = 1
@@ -40,3 +41,42 @@ class OutputConfig:
     def path(self, recipe: Recipe) -> str:
         """Return the artifact's directory."""
         return self.output or f"{self.workspace}/{recipe.kind}-{recipe.fingerprint[:12]}"
+
+
+@dataclass
+class TrainingOutputConfig(OutputConfig):
+    """Where a training writes, and what becomes of an earlier run of the very same settings.
+
+    Left alone, an unfinished one is gone on with after its last whole epoch, and a finished one is
+    shown again. Starting from other weights is another training: ``--training.weights``,
+    ``--training.backbone`` or ``--training.encoder`` names them.
+
+    Attributes:
+        resume: Insist on an earlier run of the same settings: refuse to begin a new one.
+        fresh: Remove the earlier run of the same settings, finished or not, and start over. Weights
+            to start from are a setting of ``training`` instead.
+    """
+
+    resume: bool = False
+    fresh: bool = False
+
+    def find(self, recipe: Recipe) -> Artifact | None:
+        """Return what a finished earlier run made, as ``resume`` and ``fresh`` say.
+
+        Raises:
+            UserError: If both are set, or ``resume`` is and there is no earlier run.
+            RefusedError: If something else lies where the artifact belongs, or another run is
+                writing it.
+        """
+        if self.resume and self.fresh:
+            raise UserError("--resume goes on with a run, --fresh removes it; name one of them.")
+        path = self.path(recipe)
+        if self.fresh:
+            discard(path, recipe)
+        artifact = find_artifact(path, recipe)
+        if self.resume and artifact is None and not has_begun(path, recipe):
+            raise UserError(
+                f"--resume: {path} holds no run of these settings, finished or not. Give the very "
+                "settings of that run, --workspace or --output too, or leave --resume out to begin."
+            )
+        return artifact

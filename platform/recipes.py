@@ -17,6 +17,20 @@ A recipe is
 ``with`` takes the command's own keys. ``${step}`` stands for the directory of an earlier step's
 artifact. Every step is checked before the first one runs; a step whose artifact is there already
 is done, so that a recipe that was cut off goes on where it stopped.
+
+A ``matrix`` repeats steps, and items of lists, for every value of its axes:
+
+.. code-block:: yaml
+
+    matrix:
+      data: [neu-det, x-sdd]
+    steps:
+      maps-${data}:
+        command: extract
+        with: {data: "sets/${data}"}
+      backbone:
+        command: pretrain backbone
+        with: {maps: ["${maps-${data}}"]}
 """
 
 from __future__ import annotations
@@ -33,12 +47,14 @@ from millsight.platform import cli, config
 from millsight.platform.artifacts import Artifact
 from millsight.platform.commands import EXIT_FAILED, Outcome
 from millsight.platform.errors import UserError
+from millsight.platform.recipe_matrix import problems_of_matrix, repeat_steps
 
 # Beside this room in a checkout and in an installed millsight alike; importlib.resources cannot
 # read a namespace package of an editable install.
 PACKAGED = Path(__file__).parents[1] / "recipes"
-REFERENCE = re.compile(r"\$\{([\w-]+)\}")
-RECIPE_KEYS = dict.fromkeys(("name", "description", "steps"))
+STEP_NAME = re.compile(r"[\w-]+")
+REFERENCE = re.compile(rf"\$\{{({STEP_NAME.pattern})\}}")
+RECIPE_KEYS = dict.fromkeys(("name", "description", "matrix", "steps"))
 STEP_KEYS = dict.fromkeys(("command", "with"))
 
 
@@ -121,10 +137,17 @@ def read_recipe(
     if not isinstance(steps, Mapping) or not steps:
         raise UserError(f"{shown}: needs `steps`, a mapping of step names to commands.")
     problems = _check_keys(shown, document, RECIPE_KEYS)
+    matrix = document.get("matrix", {})
+    wrong = problems_of_matrix(matrix, steps, f"{shown}.matrix")
+    if wrong:
+        raise UserError("\n".join(problems + wrong))
+    steps = repeat_steps(steps, matrix)
     parsed = {str(name): _parse_step(str(name), step) for name, step in steps.items()}
     problems += _override(parsed, overrides)
     names = list(parsed)
     for number, (name, step) in enumerate(zip(names, steps.values(), strict=True)):
+        if not STEP_NAME.fullmatch(name):
+            problems.append(f"{shown}: steps.{name}: letters, digits, _ and - only, to be named by")
         problems += _check_keys(f"{shown}: steps.{name}", step, STEP_KEYS)
         problems += _check_step(f"{shown}: steps.{name}", parsed[name], names[:number])
     if problems:

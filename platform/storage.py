@@ -26,6 +26,12 @@ def is_local(fs: Any) -> bool:
     return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
+def absolute(url: str | Path) -> str:
+    """Return an address that means the same to processes in other directories."""
+    fs, path = filesystem(url)
+    return str(Path(path).resolve()) if is_local(fs) else str(url)
+
+
 def read_bytes(url: str | Path) -> bytes:
     """Read a whole file.
 

@@ -8,19 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from millsight.platform import artifacts, storage
 from millsight.platform.artifacts import Draft
 from millsight.platform.executors.training import Training, TrainingExecutionConfig
 
 Log = Callable[[Mapping[str, float], int], None]
+Precision = Literal["32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,25 @@ def fit(training: Training, checkpoint: str, hardware: Hardware | None = None) -
     training.module.eval()
 
 
+def trainer_options(
+    *, epochs: int, clip_norm: float, accumulate: int, precision: Precision
+) -> dict[str, Any]:
+    """Return what a configuration tells Lightning's trainer.
+
+    Args:
+        epochs: Passes over the pictures.
+        clip_norm: Gradients are scaled down to this norm; 0 leaves them.
+        accumulate: Batches whose gradients are added up before the weights change.
+        precision: ``bf16`` computes in bfloat16 where that is safe; weights stay float32.
+    """
+    return {
+        "max_epochs": epochs,
+        "gradient_clip_val": clip_norm or None,
+        "accumulate_grad_batches": accumulate,
+        "precision": "bf16-mixed" if precision == "bf16" else "32-true",
+    }
+
+
 class MetricLog(Callback):
     """Hands the losses of every step and of every validation to a tracker, or any function."""
 
@@ -167,6 +187,39 @@ class EpochKeys(DistributedSampler[tuple[int, int]]):
         """Yield this worker's keys."""
         for index in super().__iter__():
             yield self.epoch, cast(int, index)
+
+
+def training_loader(
+    data: Dataset[Any],
+    batch_size: int,
+    *,
+    seed: int,
+    loaders: int,
+    trainer: Trainer | None,
+    collate: Callable[[Sequence[Any]], Any],
+) -> DataLoader[Any]:
+    """Load a dataset that is asked by ``(epoch, index)``: shuffled, whole batches only.
+
+    Args:
+        data: With a length.
+        batch_size: Items per step, fewer where there are not so many.
+        seed: Of the order, which depends on it and the epoch alone.
+        loaders: Processes that read ahead; 0 reads between the steps.
+        trainer: Says which share of an epoch is this worker's; ``None`` for all of it.
+        collate: Makes a batch of items.
+    """
+    world, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
+    sampler = EpochKeys(cast(Sized, data), world, rank, seed)
+    return DataLoader(
+        data,
+        min(batch_size, len(sampler)),
+        sampler=sampler,
+        drop_last=True,
+        collate_fn=collate,
+        num_workers=loaders,
+        persistent_workers=loaders > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
 
 
 def _train_on_ray(

@@ -24,6 +24,7 @@ from ray.train.lightning import (
 from ray.train.torch import TorchTrainer
 
 from millsight.platform import storage
+from millsight.platform.errors import UserError
 from millsight.platform.executors.ray_cluster import connected
 from millsight.platform.executors.training import Training, TrainingExecutionConfig
 
@@ -58,7 +59,7 @@ def train_on_ray(
         Lightning's logged metrics after every epoch, with ``epoch`` and ``step``.
 
     Raises:
-        UserError: If no Ray answers at ``execution.address``.
+        UserError: If no Ray answers at ``execution.address``, or the training raised one.
         ray.train.TrainingFailedError: If the workers died or failed too often.
     """
     with connected(execution.address):
@@ -73,12 +74,18 @@ def train_on_ray(
             scaling_config=_scaling(execution),
             run_config=RunConfig(
                 name=name,
-                storage_path=_absolute(directory),
+                # Ray takes a relative path for one below its own home.
+                storage_path=storage.absolute(directory),
                 failure_config=FailureConfig(max_failures=MAX_FAILURES),
                 checkpoint_config=CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
             ),
         )
-        return _collect(trainer.fit(), checkpoint)
+        try:
+            result = trainer.fit()
+        except ray.train.WorkerGroupError as error:
+            _raise_users(error)
+            raise
+        return _collect(result, checkpoint)
 
 
 class EpochHistory(Callback):
@@ -140,6 +147,14 @@ def _scaling(execution: TrainingExecutionConfig) -> ScalingConfig:
     )
 
 
+def _raise_users(error: ray.train.WorkerGroupError) -> None:
+    """Raise what a user can mend out of what Ray wraps it in."""
+    for failure in error.worker_failures.values():
+        cause = getattr(failure, "_base_exc", failure)
+        if isinstance(cause, UserError):
+            raise cause from None
+
+
 def _collect(result: Result, checkpoint: str) -> Epochs:
     """Copy the last checkpoint to where the caller wants it."""
     last = result.checkpoint
@@ -151,9 +166,3 @@ def _collect(result: Result, checkpoint: str) -> Epochs:
     storage.write_bytes(checkpoint, data)
     epochs: Epochs = saved["callbacks"][EpochHistory.__qualname__]["epochs"]
     return epochs
-
-
-def _absolute(directory: str) -> str:
-    """Ray takes a relative path for one below its own home."""
-    fs, path = storage.filesystem(directory)
-    return str(Path(path).resolve()) if storage.is_local(fs) else directory

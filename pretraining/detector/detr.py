@@ -7,24 +7,36 @@ from collections.abc import Sequence
 from typing import Any, Self, cast
 
 import torch
-import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import box_convert
 from transformers import AutoImageProcessor, AutoModelForObjectDetection, RTDetrImageProcessor
 
 from millsight.platform.errors import UserError
+from millsight.platform.weights.carry_over import unflattened
 from millsight.pretraining.detector.detr_config import PRIOR, DetrConfig, library_config
 from millsight.pretraining.detector.interface import (
     MAX_DETECTIONS,
     DetectionBatch,
     Detections,
     Detector,
+    resize,
 )
 from millsight.pretraining.detector.stages import BackboneChoice, network_names, still_modules
 
 # Attributes under which transformers keeps the layers that depend on the classes.
 CLASS_LAYERS = ("class_embed", "enc_score_head", "denoising_class_embed")
+# What transformers raises on files that were damaged or tampered with.
+FOREIGN_ERRORS = (
+    AttributeError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    SafetensorError,
+)
 TERMS = {"vfl": "class", "bbox": "box", "giou": "giou", "fgl": "fine_box", "ddf": "distill_box"}
 
 
@@ -74,6 +86,11 @@ class DetrDetector(Detector):
             )
         return cast(nn.Module, found._backbone)
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Pictures are stretched to one square."""
+        return self.image_size, self.image_size
+
     def losses(self, batch: DetectionBatch) -> dict[str, Tensor]:
         """Return class, box and overlap losses over all decoder layers, and those of denoising."""
         labels = [
@@ -121,24 +138,32 @@ class DetrDetector(Detector):
         ).save_pretrained(folder)
 
     @classmethod
-    def load(cls, folder: str) -> Self:
+    def load(cls, folder: str, choice: BackboneChoice | None = None) -> Self:
         """Read a folder that ``save`` or ``save_pretrained`` wrote; nothing is downloaded.
 
+        Args:
+            folder: Local.
+            choice: What of the backbone never learns; by default as in ``BackboneChoice``, with the
+                normalisation of the folder's picture processor.
+
         Raises:
-            UserError: If it cannot be read, or its backbone is not timm's.
+            UserError: If it cannot be read, lacks weights, or its backbone is not timm's or not
+                the chosen one.
         """
-        try:
-            model = AutoModelForObjectDetection.from_pretrained(folder, local_files_only=True)
-            reader = cast(Any, AutoImageProcessor)
-            processor = reader.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise UserError(f"--weights {folder}: transformers cannot read it ({error}).") from None
-        plain = not processor.do_normalize
-        choice = BackboneChoice(
-            str(getattr(model.config.backbone_config, "backbone", "")),
-            (0.0, 0.0, 0.0) if plain else tuple(processor.image_mean),
-            (1.0, 1.0, 1.0) if plain else tuple(processor.image_std),
-        )
+        model, processor = _read(folder)
+        architecture = str(getattr(model.config.backbone_config, "backbone", ""))
+        if choice is None:
+            plain = not processor.do_normalize
+            choice = BackboneChoice(
+                architecture,
+                (0.0, 0.0, 0.0) if plain else tuple(processor.image_mean),
+                (1.0, 1.0, 1.0) if plain else tuple(processor.image_std),
+            )
+        elif choice.architecture != architecture:
+            raise UserError(
+                f"--weights {folder}: config.json names the backbone {architecture!r}, "
+                f"detector.json {choice.architecture!r}; write the folder again."
+            )
         return cls(model, int(processor.size["height"]), choice)
 
     def _detect(self, pictures: Sequence[Tensor]) -> list[Detections]:
@@ -156,10 +181,7 @@ class DetrDetector(Detector):
     def _prepare(self, pictures: Sequence[Tensor]) -> Tensor:
         """Return ``(B, 3, S, S)``, resized and normalised."""
         size = (self.image_size, self.image_size)
-        same = [
-            F.interpolate(p[None], size, mode="bilinear", antialias=True, align_corners=False)
-            for p in pictures
-        ]
+        same = [resize(picture, size) for picture in pictures]
         return (torch.cat(same) - cast(Tensor, self.mean)) / cast(Tensor, self.std)
 
     def _no_denoising(self) -> Tensor:
@@ -176,10 +198,29 @@ class DetrDetector(Detector):
                 nn.init.ones_(module.weight)
 
     def _backbone_names(self) -> dict[str, str]:
-        own = {name.replace(".", "_"): name for name in self.backbone.state_dict()}
-        names = network_names(self.choice.architecture)
-        plain = {name: name.replace(".", "_") for name in names}
-        return {name: own[key] for name, key in plain.items() if key in own}
+        return unflattened(self.backbone.state_dict(), network_names(self.choice.architecture))
+
+
+def _read(folder: str) -> tuple[Any, Any]:
+    """Read transformers' model and picture processor, running no code that lies in the folder."""
+    local = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        model, account = cast(Any, AutoModelForObjectDetection).from_pretrained(
+            folder, output_loading_info=True, use_safetensors=True, **local
+        )
+        processor = cast(Any, AutoImageProcessor).from_pretrained(folder, **local)
+    except FOREIGN_ERRORS as error:
+        raise UserError(f"--weights {folder}: transformers cannot read it ({error}).") from None
+    # transformers makes up what is absent.
+    missing = sorted(account["missing_keys"])
+    if missing:
+        raise UserError(f"--weights {folder}: lacks {len(missing)} tensors, such as {missing[0]}.")
+    with torch.device("meta"):
+        fresh = cast(Any, AutoModelForObjectDetection).from_config(model.config)
+    # D-FINE's constants are parameters that do not learn, which reading forgets.
+    for name, parameter in fresh.named_parameters():
+        model.get_parameter(name).requires_grad = parameter.requires_grad
+    return model, processor
 
 
 def _restart(

@@ -61,9 +61,9 @@ def library_config(choice: BackboneChoice, n_classes: int, config: DetrConfig) -
         stages = last_stages(build_network(choice.architecture), N_STAGES)
     if choice.architecture.startswith("swin"):
         raise UserError(
-            f"--backbone {choice.architecture}: transformers does not turn timm's Swin features "
-            "around (it wants channels first); take Faster R-CNN or YOLO for it, or a ResNet, "
-            "EfficientNet or ConvNeXt here."
+            f"--training.backbone {choice.architecture}: transformers does not turn timm's Swin "
+            "features around (it wants channels first); take Faster R-CNN or YOLO for it, or a "
+            "ResNet, EfficientNet or ConvNeXt here."
         )
     levels = 4 if config.variant == "dino_like" else N_STAGES
     backbone: dict[str, Any] = {

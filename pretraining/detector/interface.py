@@ -7,11 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from millsight.pretraining.detector.carry_over import CarryOver, carry_over
+from millsight.platform.weights.carry_over import CarryOver, carry_over
 
 MAX_DETECTIONS = 100
+
+
+def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring a ``(3, H, W)`` picture to another height and width, ``(1, 3, h, w)``."""
+    if tuple(picture.shape[-2:]) == size:
+        # ONNX's exporter knows no antialiasing, and there is nothing to do.
+        return picture[None]
+    return F.interpolate(picture[None], size, mode="bilinear", antialias=True, align_corners=False)
 
 
 class DetectionBatch(NamedTuple):
@@ -67,6 +76,16 @@ class Detector(nn.Module, ABC):
     def backbone(self) -> nn.Module:
         """The backbone inside."""
 
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width that pictures are brought to, or ``None`` if it depends on theirs."""
+        return None
+
+    @property
+    def min_score(self) -> float:
+        """Boxes with a lower score are not given out."""
+        return 0.0
+
     @abstractmethod
     def losses(self, batch: DetectionBatch) -> dict[str, Tensor]:
         """Return the weighted terms of the loss by name, scalars; the loss is their sum.
@@ -96,7 +115,8 @@ class Detector(nn.Module, ABC):
         self.eval()
         found = self._detect(pictures)
         self.train(training)
-        return found
+        # Under bfloat16 they come rounded, in a type that NumPy does not know.
+        return [Detections(one.boxes.float(), one.labels, one.scores.float()) for one in found]
 
     def backbone_state(self) -> dict[str, Tensor]:
         """Return copies of the backbone's tensors, on the CPU, by timm's names.
@@ -120,7 +140,7 @@ class Detector(nn.Module, ABC):
         Raises:
             UserError: If a tensor of the backbone is absent or of another shape; nothing is copied.
         """
-        return carry_over(self, self.backbone, self._backbone_names(), state)
+        return carry_over(self, self.backbone, self._backbone_names(), state, "--training.backbone")
 
     def freeze_backbone(self, frozen: bool) -> None:
         """Freeze the whole backbone, or let all of it learn but what always stays as it is."""
@@ -131,6 +151,10 @@ class Detector(nn.Module, ABC):
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad = False
         self.train(self.training)
+
+    def compile_body(self) -> None:
+        """Let torch.compile make the backbone faster, in place: no tensor changes its name."""
+        self.backbone.compile()
 
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but frozen modules stay in evaluation mode."""

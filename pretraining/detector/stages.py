@@ -12,9 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from millsight.platform.errors import UserError
 from millsight.platform.weights import LoadedWeights
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from millsight.pretraining.backbone.stages import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    modules_until,
+    require_timm,
+)
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,7 @@ class BackboneChoice:
         Raises:
             UserError: If they are not timm's.
         """
-        if loaded.library != "timm":
-            raise UserError(
-                f"--backbone {loaded.source}: a network of timm's is wanted, this is one of "
-                f"{loaded.library}'s; name timm:resnet50, embedded:efficientnet-lite0 or a file."
-            )
+        require_timm(loaded)
         return cls(loaded.architecture, loaded.mean, loaded.std)
 
 
@@ -83,9 +82,9 @@ def last_stages(network: nn.Module, n_stages: int) -> list[Stage]:
     strides = [stage.stride for stage in stages]
     if strides != [2 ** (i + 6 - n_stages) for i in range(n_stages)]:
         raise UserError(
-            f"--backbone: {type(network).__name__} has stages at strides {strides}; a detector "
-            f"needs {n_stages} that halve down to a stride of 32, as ResNet, EfficientNet, "
-            "ConvNeXt or Swin have."
+            f"--training.backbone: {type(network).__name__} has stages at strides {strides}; a "
+            f"detector needs {n_stages} that halve down to a stride of 32, as ResNet, "
+            "EfficientNet, ConvNeXt or Swin have."
         )
     return stages
 
@@ -97,7 +96,7 @@ def build_network(architecture: str) -> nn.Module:
         UserError: If timm does not know it.
     """
     if not timm.is_model(architecture):
-        raise UserError(f"--backbone: timm knows no network called {architecture!r}.")
+        raise UserError(f"--training.backbone: timm knows no network called {architecture!r}.")
     any_size: dict[str, Any] = {}
     if architecture.startswith(("swin_", "swinv2_")) and "_cr_" not in architecture:
         any_size = {"strict_img_size": False}
@@ -118,21 +117,11 @@ def still_modules(network: nn.Module, choice: BackboneChoice) -> list[nn.Module]
         choice: How many stages, and whether the norms.
     """
     info = cast(Any, network).feature_info
-    ends = [_plain(str(s["module"])) for s in getattr(info, "info", info)]
-    named = [(_plain(name), module) for name, module in network.named_modules()]
-    still = [module for _, module in named[_end(named, ends[-1]) :]]
+    ends = [str(stage["module"]) for stage in getattr(info, "info", info)]
+    modules = list(network.modules())
+    still = modules[len(modules_until(network, ends[-1])) :]
     if choice.frozen_stages:
-        still += [m for _, m in named[: _end(named, ends[choice.frozen_stages - 1])]]
+        still += modules_until(network, ends[choice.frozen_stages - 1])
     if choice.frozen_norms:
-        still += [module for _, module in named if isinstance(module, _BatchNorm)]
+        still += [module for module in modules if isinstance(module, _BatchNorm)]
     return still
-
-
-def _end(named: list[tuple[str, nn.Module]], stage: str) -> int:
-    """Return where a stage ends, in the order in which timm defines modules."""
-    # timm flattens nested stages when it extracts features: `stages.0.x` becomes `stages_0.x`.
-    return 1 + max(i for i, (name, _) in enumerate(named) if f"{name}_".startswith(f"{stage}_"))
-
-
-def _plain(name: str) -> str:
-    return name.replace(".", "_")

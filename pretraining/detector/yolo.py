@@ -23,6 +23,7 @@ from millsight.pretraining.detector.interface import (
     DetectionBatch,
     Detections,
     Detector,
+    resize,
 )
 from millsight.pretraining.detector.stages import BackboneChoice
 from millsight.pretraining.detector.yolo_network import (
@@ -99,6 +100,16 @@ class YoloDetector(Detector):
         """CSPDarknet, or torchvision's network as a sequence of modules."""
         return cast(nn.Module, self._backbone[0])
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Pictures are brought to one square, by scale and grey."""
+        return self.config.image_size, self.config.image_size
+
+    @property
+    def min_score(self) -> float:
+        """As configured."""
+        return self.config.min_score
+
     def losses(self, batch: DetectionBatch) -> dict[str, Tensor]:
         """Return box, class and distribution losses (``v8DetectionLoss``), per picture."""
         from ultralytics.utils.loss import v8DetectionLoss
@@ -144,6 +155,10 @@ class YoloDetector(Detector):
         model.args = settings
         torch.save({"model": model, "train_args": settings, "license": LICENCE}, file)
 
+    def compile_body(self) -> None:
+        """As for every detector; neck and head are in one sequence with the backbone."""
+        self.model.compile()
+
     def _detect(self, pictures: Sequence[Tensor]) -> list[Detections]:
         found, _ = self.model(self._prepare(pictures))
         boxes = box_convert(found[:, :4].transpose(1, 2), "cxcywh", "xyxy")
@@ -163,18 +178,18 @@ class YoloDetector(Detector):
         return Detections(own.minimum(limit), labels[keep], best[keep])
 
     def _scale(self, picture: Tensor) -> float:
-        return self.config.image_size / max(picture.shape[-2:])
+        # Edges are tensors where ONNX's exporter traces.
+        return self.config.image_size / max(int(edge) for edge in picture.shape[-2:])
 
     def _prepare(self, pictures: Sequence[Tensor]) -> Tensor:
         """Return ``(B, 3, S, S)``: scaled to the longer side, grey on the right and below."""
         side = self.config.image_size
         same = []
         for picture in pictures:
-            size = [max(1, round(edge * self._scale(picture))) for edge in picture.shape[-2:]]
-            small = F.interpolate(
-                picture[None], size, mode="bilinear", antialias=True, align_corners=False
-            )
-            same.append(F.pad(small, (0, side - size[1], 0, side - size[0]), value=GREY))
+            scale = self._scale(picture)
+            height, width = (max(1, round(int(edge) * scale)) for edge in picture.shape[-2:])
+            small = resize(picture, (height, width))
+            same.append(F.pad(small, (0, side - width, 0, side - height), value=GREY))
         return torch.cat(same)
 
     def _normalise(self, choice: BackboneChoice) -> None:

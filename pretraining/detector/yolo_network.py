@@ -80,7 +80,7 @@ def _csp_darknet() -> list[Layer]:
 def _torchvision(architecture: str) -> tuple[list[Layer], tuple[int, int, int]]:
     if architecture not in (*RESNETS, *SWINS):
         raise UserError(
-            f"--backbone {architecture}: YOLO is built on its own CSPDarknet, on "
+            f"--training.backbone {architecture}: YOLO is built on its own CSPDarknet, on "
             f"{', '.join(RESNETS)}, or on {', '.join(SWINS)}."
         )
     name = SWINS.get(architecture, architecture)

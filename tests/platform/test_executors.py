@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_shard_that_kills_three_workers_is_given_up(
 
 
 @pytest.mark.usefixtures("ray_with_stages")
-@pytest.mark.parametrize(("workers", "said"), [(2, False), (9, True)])
+@pytest.mark.parametrize(("workers", "said"), [(1, False), (5, True)])
 def test_only_a_worker_that_waits_long_is_said_to_have_no_place(
     workers: int,
     said: bool,
@@ -157,7 +158,8 @@ def test_only_a_worker_that_waits_long_is_said_to_have_no_place(
     ray_executor(workers).run(stage, shards, store, an_hour_passes)
     printed = capsys.readouterr().err
     assert "A worker died at shard" in printed
-    assert ("5 of 9 workers have no place yet" in printed) is said
+    # Four have room, and how many of them have started by then is for the machine to say.
+    assert bool(re.search("[1-4] of 5 workers have no place yet", printed)) is said
     assert ("no place yet" in printed) is said
 
 

@@ -121,6 +121,50 @@ def test_a_failing_step_ends_the_recipe(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("called") == 2
 
 
+def test_a_matrix_repeats_steps_and_items_of_lists(tmp_path):
+    steps = {
+        "pictures-${seed}": {"command": "generate procedural", "with": {"seed": "${seed}"}},
+        "maps-${seed}-${k}": {
+            "command": "extract",
+            "with": {"data": "${pictures-${seed}}", "kead": {"k": "${k}"}, "category": "c${k}"},
+        },
+        "backbone-${k}": {
+            "command": "pretrain backbone",
+            "with": {"maps": ["${maps-${seed}-${k}}", "other"], "training": {"epochs": 3}},
+        },
+    }
+    matrix = {"seed": [7, 8], "k": [0, 4]}
+    found = recipes.read_recipe(
+        write(tmp_path / "a.yaml", steps, matrix=matrix), ["maps-7-4.split=test"]
+    )
+    by_name = {step.name: step for step in found.steps}
+    assert list(by_name) == [
+        *("pictures-7", "pictures-8"),
+        *("maps-7-0", "maps-7-4", "maps-8-0", "maps-8-4"),
+        *("backbone-0", "backbone-4"),
+    ]
+    assert by_name["pictures-8"].settings["seed"] == 8
+    settings = {"data": "${pictures-7}", "kead.k": 4, "category": "c4", "split": "test"}
+    assert settings.items() <= by_name["maps-7-4"].settings.items()
+    assert by_name["backbone-4"].settings["maps"] == ["${maps-7-4}", "${maps-8-4}", "other"]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "said"),
+    [
+        ([], "a.yaml.matrix: must map names"),
+        ({"k": 4}, "a.yaml.matrix.k: must be a list"),
+        ({"k": []}, "a.yaml.matrix.k: must be a list"),
+        ({"k": [1, 1]}, "a.yaml.matrix.k: must be a list"),
+        ({"k": [{}]}, "a.yaml.matrix.k: must be a list"),
+        ({"pictures": [1]}, "a.yaml.matrix.pictures: a step has this name"),
+    ],
+)
+def test_a_matrix_that_repeats_nothing_is_refused(tmp_path, matrix, said):
+    with pytest.raises(UserError, match=said):
+        recipes.read_recipe(write(tmp_path / "a.yaml", {"pictures": SET}, matrix=matrix))
+
+
 def test_an_unknown_recipe_gets_the_known_ones(tmp_path):
     with pytest.raises(UserError, match=r"no recipe called 'quickstrt'.*'quickstart'"):
         recipes.read_recipe("quickstrt")

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from millsight.platform.artifacts import drafting, find_artifact
-from millsight.platform.commands import EXIT_QUARANTINED, Outcome, OutputConfig
+from millsight.platform.artifacts import drafting
+from millsight.platform.commands import EXIT_QUARANTINED, Outcome, TrainingOutputConfig
 from millsight.platform.executors.training import TrainingExecutionConfig
 from millsight.platform.fingerprints import Recipe
 from millsight.platform.tracking import RunInfo, TrackingConfig, track
@@ -18,7 +18,7 @@ SCHEMA_VERSION = 2
 
 
 @dataclass(kw_only=True)
-class FinetuneMultitaskConfig(OutputConfig):
+class FinetuneMultitaskConfig(TrainingOutputConfig):
     """Settings of ``millsight finetune multitask``.
 
     Attributes:
@@ -57,10 +57,17 @@ def finetune(config: FinetuneMultitaskConfig, kept: Any) -> Outcome:
     config.execution.check()
     from millsight.platform.catalog.catalog import load_data
     from millsight.platform.weights import load_weights
-    from millsight.pretraining.downstream.multitask.run import make, split_catalog
+    from millsight.pretraining.downstream.multitask.run import make
+    from millsight.pretraining.downstream.parts import split_catalog
 
     catalog = load_data(config.data, config.layout, config.category)
-    parts = split_catalog(catalog, config)
+    parts = split_catalog(
+        catalog,
+        data=config.data,
+        split=config.split,
+        holdout=config.training.holdout,
+        seed=config.training.seed,
+    )
     loaded = load_weights(config.training.encoder)
     recipe = Recipe(
         KIND,
@@ -70,7 +77,7 @@ def finetune(config: FinetuneMultitaskConfig, kept: Any) -> Outcome:
         {"encoder": loaded.fingerprint},
     )
     path = config.path(recipe)
-    artifact = find_artifact(path, recipe)
+    artifact = config.find(recipe)
     if artifact is None:
         info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
         with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
@@ -17,12 +17,12 @@ from torchvision.transforms import v2
 
 from millsight.platform.catalog.pictures import PictureError, open_mask, open_picture
 from millsight.platform.catalog.sample import Quarantined, Sample
+from millsight.platform.progress import Progress
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 from millsight.pretraining.downstream.multitask.losses import Batch
 from millsight.pretraining.training import EpochKeys
 
 THREADS = 2
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

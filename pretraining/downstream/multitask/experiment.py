@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from millsight.evaluation.metrics.bootstrap import Estimate
 from millsight.evaluation.metrics.results import BootstrapConfig
 from millsight.evaluation.metrics.sample_results import SampleMetrics
+from millsight.evaluation.metrics.seeds import format_over_seeds, over_seeds
 from millsight.evaluation.results import table as tables
 from millsight.evaluation.results.decisions import by_pixels
 from millsight.evaluation.results.judging import judge_samples
@@ -69,7 +68,9 @@ def compare(experiments: Sequence[Artifact]) -> str:
     ]
     for content in map(_content, experiments):
         for row in content["rows"]:
-            cells = " | ".join(_cell(row[name], row["difference"]) for name in METRICS)
+            cells = " | ".join(
+                format_over_seeds(row[name], signed=row["difference"]) for name in METRICS
+            )
             lines.append(f"| {content['data']} | {row['mode']} | {cells} |")
     return "\n".join(lines)
 
@@ -120,35 +121,19 @@ def _rows(measured: Measured, bootstrap: BootstrapConfig) -> list[dict[str, Any]
     confidence = bootstrap.confidence
     rows = [
         {"mode": mode, "difference": False}
-        | {name: _over_seeds(runs, (), name, confidence) for name in METRICS}
+        | {name: over_seeds(runs, name, confidence=confidence) for name in METRICS}
         for mode, runs in measured.items()
     ]
     rows += [
         {"mode": f"{one} - {other}", "difference": True}
-        | {name: _over_seeds(measured[one], measured[other], name, confidence) for name in METRICS}
+        | {
+            name: over_seeds(measured[one], name, minus=measured[other], confidence=confidence)
+            for name in METRICS
+        }
         for one, other in DIFFERENCES
         if one in measured and other in measured
     ]
     return rows
-
-
-def _over_seeds(
-    runs: Sequence[SampleMetrics], others: Sequence[SampleMetrics], name: str, confidence: float
-) -> dict[str, Any]:
-    """Average a metric, or its paired difference, over seeds.
-
-    The interval is of this mean under resampling of the pictures, all seeds and modes alike;
-    ``spread`` is the standard deviation over seeds, ``seeds`` the values.
-    """
-    values = np.array([getattr(run, name).value for run in runs])
-    drawn = np.mean([run.replicates[name] for run in runs], axis=0)
-    if others:
-        values = values - [getattr(run, name).value for run in others]
-        drawn = drawn - np.mean([run.replicates[name] for run in others], axis=0)
-    n = getattr(runs[0], name).n
-    estimate = Estimate.of(float(values.mean()), drawn, confidence, n)
-    spread = float(values.std(ddof=1)) if len(values) > 1 else None
-    return estimate.to_dict() | {"spread": spread, "seeds": values.tolist()}
 
 
 def _gradients(trained: Trained) -> pa.Table:
@@ -163,15 +148,6 @@ def _gradients(trained: Trained) -> pa.Table:
 def _content(artifact: Artifact) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(storage.read_bytes(artifact.file(ROWS_FILE)))
     return content
-
-
-def _cell(estimate: Mapping[str, Any], difference: bool) -> str:
-    if estimate["value"] is None:
-        return "undefined"
-    sign = "+" if difference else ""
-    spread = "" if estimate["spread"] is None else f" ± {estimate['spread']:.3f}"
-    interval = f"[{estimate['low']:{sign}.3f}, {estimate['high']:{sign}.3f}]"
-    return f"{estimate['value']:{sign}.3f} {interval}{spread}"
 
 
 def _csv(contents: Sequence[Mapping[str, Any]]) -> bytes:

@@ -1,11 +1,11 @@
-"""``millsight experiment multitask`` and ``millsight experiment table``; light to import."""
+"""``millsight experiment multitask``; light to import."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from millsight.platform.artifacts import Artifact, drafting, find_artifact, open_artifact
+from millsight.platform.artifacts import drafting, find_artifact
 from millsight.platform.commands import Outcome, OutputConfig
 from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Recipe
@@ -13,7 +13,6 @@ from millsight.platform.tracking import TrackingConfig
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 
 KIND = "multitask_experiment"
-TABLE_KIND = "multitask_table"
 SCHEMA_VERSION = 1
 
 
@@ -61,17 +60,6 @@ class ExperimentConfig(OutputConfig):
                 raise UserError(f"--{name} {chosen}: at least one, each once.")
 
 
-@dataclass(kw_only=True)
-class TableConfig(OutputConfig):
-    """Settings of ``millsight experiment table``.
-
-    Attributes:
-        experiments: Artifacts of ``millsight experiment multitask``.
-    """
-
-    experiments: list[str]
-
-
 def experiment(config: ExperimentConfig) -> Outcome:
     """Train every mode with every seed, skipping what is trained already, and compare them."""
     config.check()
@@ -87,25 +75,5 @@ def experiment(config: ExperimentConfig) -> Outcome:
             write(draft, config.name, trained)
             artifact = draft.commit()
     print(compare([artifact]))
-    print(artifact.path)
-    return Outcome(artifact=artifact)
-
-
-def table(config: TableConfig) -> Outcome:
-    """Put experiments into one table (Markdown, CSV, JSON) and one figure of the gradients."""
-    from millsight.pretraining.downstream.multitask.experiment import compare, write_table
-
-    if not config.experiments:
-        raise UserError("--experiments: name at least one artifact of `experiment multitask`.")
-    found = [open_artifact(path, kind=KIND) for path in config.experiments]
-    inputs = {f"experiment_{i}": artifact.as_input() for i, artifact in enumerate(found)}
-    recipe = Recipe(TABLE_KIND, SCHEMA_VERSION, {}, inputs)
-    path = config.path(recipe)
-    artifact: Artifact | None = find_artifact(path, recipe)
-    if artifact is None:
-        with drafting(path, recipe) as draft:
-            write_table(draft, found)
-            artifact = draft.commit()
-    print(compare(found))
     print(artifact.path)
     return Outcome(artifact=artifact)

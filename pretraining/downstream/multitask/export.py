@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
-import warnings
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from millsight.platform import storage
-from millsight.platform.errors import UserError
 from millsight.pretraining.downstream.multitask.model import MultitaskModel
+from millsight.pretraining.onnx_files import Run, write_onnx
 
 TOLERANCE = 1e-4
 INPUT, OUTPUTS = "pictures", ("mask_probabilities", "scores")
-
-Run = Callable[[Tensor], Sequence[np.ndarray]]
 
 
 class DeployedModel(nn.Module):
@@ -52,7 +47,6 @@ def export_model(model: MultitaskModel, name: str, url: str, pictures: Tensor) -
         Largest absolute difference of any probability, at most ``TOLERANCE``.
 
     Raises:
-        UserError: If the format needs a package that is not installed.
         RuntimeError: If the written file computes something else.
     """
     deployed = DeployedModel(model.cpu()).eval()
@@ -83,26 +77,5 @@ def _torch_export(model: DeployedModel, path: Path) -> Run:
 
 
 def _onnx(model: DeployedModel, path: Path) -> Run:
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise UserError("--formats onnx: pip install onnxruntime, which checks the written file.")
-    import onnxruntime
-
-    with warnings.catch_warnings():
-        # torch's newer exporter needs onnxscript, one more package for the same graph.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            (_example(model),),
-            str(path),
-            input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "batch"} for name in (INPUT, *OUTPUTS)},
-            dynamo=False,
-        )
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-
-    def run(pictures: Tensor) -> Sequence[np.ndarray]:
-        outputs: Sequence[np.ndarray] = session.run(None, {INPUT: pictures.numpy()})
-        return outputs
-
-    return run
+    names = (INPUT, *OUTPUTS)
+    return write_onnx(model, path, _example(model), names, {name: {0: "batch"} for name in names})

@@ -6,6 +6,7 @@ Shapes: B pictures, H x W the input, C channels, E width of the sample's embeddi
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 from millsight.platform import storage
 from millsight.platform.errors import UserError
 from millsight.platform.weights import LoadedWeights
+from millsight.platform.weights.carry_over import CarryOver, carry_over, unflattened
 from millsight.pretraining.downstream.multitask.config import Mode, MultitaskConfig
-from millsight.pretraining.downstream.multitask.encoder import EncoderAccount, load_encoder
 
 EMBEDDING = 128
 # A pixel is seldom defect: training starts at a probability of 0.05, not of 0.5.
@@ -151,9 +152,7 @@ class MultitaskModel(nn.Module):
         return MultitaskOutput(self.unet.segmentation_head(decoded), sample_logits)
 
 
-def start_model(
-    config: MultitaskConfig, loaded: LoadedWeights
-) -> tuple[MultitaskModel, EncoderAccount]:
+def start_model(config: MultitaskConfig, loaded: LoadedWeights) -> tuple[MultitaskModel, CarryOver]:
     """Build the network for training: pretrained encoder, everything else seeded at random.
 
     Raises:
@@ -178,7 +177,17 @@ def start_model(
         model = MultitaskModel(spec)
     # A quarter faster on a CPU, with equal results.
     model = model.to(memory_format=torch.channels_last)
-    return model, load_encoder(model.encoder, loaded.state_dict)
+    return model, load_encoder(model, loaded.state_dict)
+
+
+def load_encoder(model: MultitaskModel, state: Mapping[str, Tensor]) -> CarryOver:
+    """Copy tensors of the whole timm network into the encoder.
+
+    Raises:
+        UserError: If one of the encoder's tensors is absent or of another shape.
+    """
+    names = unflattened(model.encoder.state_dict(), state)
+    return carry_over(model, model.encoder, names, state, "--training.encoder")
 
 
 def save_model(model: MultitaskModel, directory: str) -> None:

@@ -17,7 +17,7 @@ from millsight.evaluation.results.row import PictureResult
 from millsight.evaluation.results.truth import from_samples, true_mask
 from millsight.platform import storage
 from millsight.platform.artifacts import MARKER, Draft
-from millsight.pretraining.downstream.multitask.data import Progress
+from millsight.platform.progress import Progress
 from millsight.pretraining.downstream.multitask.predict import Prediction, encode_mask
 from millsight.pretraining.downstream.multitask.threshold import Thresholds
 

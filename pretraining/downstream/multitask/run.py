@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,9 +11,9 @@ import torch
 from millsight.platform import storage
 from millsight.platform.artifacts import Draft
 from millsight.platform.catalog.catalog import Catalog
-from millsight.platform.catalog.splits import split as split_groups
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training
+from millsight.platform.progress import progress_bar
 from millsight.platform.runs import QUARANTINE_FILE
 from millsight.platform.tracking import Tracker
 from millsight.platform.weights import LoadedWeights
@@ -44,44 +42,13 @@ from millsight.pretraining.downstream.multitask.threshold import (
     check_labels,
     choose_thresholds,
 )
+from millsight.pretraining.downstream.parts import Parts
 from millsight.pretraining.training import Hardware, MetricLog, train
 
 GRADIENTS_FILE = "gradients.parquet"
 THRESHOLDS_FILE = "thresholds.json"
 FORMATS = {"torch_export": "model.pt2", "onnx": "model.onnx"}
 COMPARED = 4
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The pictures to learn from, to choose by and to predict, apart from each other."""
-
-    train: Catalog
-    val: Catalog
-    predicted: Catalog
-
-
-def split_catalog(catalog: Catalog, config: FinetuneMultitaskConfig) -> Parts:
-    """Divide a catalog; without a ``val`` split, ``--training.holdout`` of ``train`` is cut off.
-
-    Raises:
-        UserError: If a part is empty.
-    """
-    train, val = catalog.where(split="train"), catalog.where(split="val")
-    if not train.samples:
-        raise UserError(
-            f"--data {config.data}: no picture is in split 'train'; divide it with "
-            "`millsight data split`."
-        )
-    if not val.samples:
-        held = config.training.holdout
-        shares = {"train": 1 - held, "val": held}
-        divided = split_groups(train, shares, config.training.seed, near=False)
-        train, val = divided.where(split="train"), divided.where(split="val")
-    predicted = catalog.where(split=config.split)
-    if not predicted.samples:
-        raise UserError(f"--split {config.split}: no picture of {config.data} is in it.")
-    return Parts(train, val, predicted)
 
 
 def make(
@@ -131,7 +98,7 @@ def make(
     device = "cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     thresholds = choose_thresholds(predict(model, validated, settings.batch_size, device))
     predictions = predict(model, predicted, settings.batch_size, device)
-    with _progress("predicting") as progress:
+    with progress_bar("predicting") as progress:
         stopped = write_predictions(draft, predictions, len(predicted), thresholds, progress)
     save_model(model, draft.path)
     _write_json(draft, THRESHOLDS_FILE, asdict(thresholds))
@@ -165,7 +132,7 @@ def _read(
     broken = [asdict(item) for item in catalogs[0].quarantined]
     read = []
     for catalog in catalogs:
-        with _progress("reading pictures") as progress:
+        with progress_bar("reading pictures") as progress:
             pictures, set_aside = read_pictures(catalog.samples, size, progress, kept)
         read.append(pictures)
         broken += [asdict(item) for item in set_aside]
@@ -194,17 +161,3 @@ def _check(learned: MaskedPictures, config: FinetuneMultitaskConfig) -> None:
 
 def _write_json(draft: Draft, name: str, content: Any) -> None:
     storage.write_bytes(draft.file(name), (json.dumps(content, indent=2) + "\n").encode())
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield show

@@ -1,0 +1,79 @@
+"""A recipe's matrix: one step written once and repeated for every value of an axis."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Matrix = Mapping[str, list[Any]]
+
+
+def problems_of_matrix(matrix: Any, steps: Mapping[str, Any], shown: str) -> list[str]:
+    """List what is wrong with a matrix: it maps axes to lists of plain values."""
+    if not isinstance(matrix, Mapping):
+        return [f"{shown}: must map names to lists of values"]
+    problems = [
+        f"{shown}.{axis}: must be a list of words or numbers, each once"
+        for axis, values in matrix.items()
+        if not isinstance(values, list)
+        or not values
+        or any(isinstance(value, (list, Mapping)) for value in values)
+        or len(set(values)) < len(values)
+    ]
+    return problems + [f"{shown}.{axis}: a step has this name" for axis in matrix if axis in steps]
+
+
+def repeat_steps(steps: Mapping[str, Any], matrix: Matrix) -> dict[str, Any]:
+    """Write out steps.
+
+    A step whose name has ``${axis}`` is repeated for every value, or for every combination of
+    values where it has several; the value then stands for ``${axis}`` in all of its settings. An
+    item of a list that has another axis is repeated within the list.
+
+    Args:
+        steps: As they stand in the recipe.
+        matrix: Values by axis.
+
+    Returns:
+        Steps by name, in their order, the last axis running fastest.
+    """
+    return {
+        str(_fill(str(name), values)): _spread(_fill(step, values), matrix)
+        for name, step in steps.items()
+        for values in _combinations(str(name), matrix)
+    }
+
+
+def _combinations(text: Any, matrix: Matrix) -> Iterator[dict[str, Any]]:
+    """Yield every choice of a value for the axes that a text names; one choice if it has none."""
+    named = [axis for axis in matrix if isinstance(text, str) and _mark(axis) in text]
+    for values in itertools.product(*(matrix[axis] for axis in named)):
+        yield dict(zip(named, values, strict=True))
+
+
+def _fill(value: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _fill(item, values) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, values) for item in value]
+    if not isinstance(value, str):
+        return value
+    for axis, chosen in values.items():
+        if value == _mark(axis):
+            # A number stays one.
+            return chosen
+        value = value.replace(_mark(axis), str(chosen))
+    return value
+
+
+def _spread(value: Any, matrix: Matrix) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _spread(item, matrix) for key, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    return [_fill(item, chosen) for item in value for chosen in _combinations(item, matrix)]
+
+
+def _mark(axis: str) -> str:
+    return f"${{{axis}}}"

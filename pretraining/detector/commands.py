@@ -1,0 +1,79 @@
+"""``millsight pretrain detector``; light to import."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from millsight.platform.artifacts import drafting
+from millsight.platform.commands import Outcome, TrainingOutputConfig
+from millsight.platform.executors.training import TrainingExecutionConfig
+from millsight.platform.fingerprints import Recipe
+from millsight.platform.tracking import RunInfo, TrackingConfig, track
+from millsight.pretraining.detector.config import DetectorTrainingConfig
+
+KIND = "detector"
+# Sub-directory with what ``load_detector`` reads.
+DETECTOR = "detector"
+SCHEMA_VERSION = 1
+
+
+@dataclass(kw_only=True)
+class PretrainDetectorConfig(TrainingOutputConfig):
+    """Settings of ``millsight pretrain detector``.
+
+    Attributes:
+        boxes: Artifacts of ``millsight boxes``: the pictures to learn from, with their boxes.
+        training: What decides the weights.
+        freeze_backbone: Whether the backbone stays as it is (METHODS: the paper's default).
+        formats: Written beside the weights and checked: ``onnx``.
+        execution: Where to train: ``local``, this process, or ``ray``.
+        tracking: Who is told.
+        accelerator: ``auto`` is the GPU if there is one.
+        threads: CPU threads.
+        loaders: Processes that read pictures ahead; 0 reads them between the steps.
+    """
+
+    boxes: list[str]
+    training: DetectorTrainingConfig = field(default_factory=DetectorTrainingConfig)
+    freeze_backbone: bool = True
+    formats: list[Literal["onnx"]] = field(default_factory=list)
+    execution: TrainingExecutionConfig = field(default_factory=TrainingExecutionConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    threads: int = 2
+    loaders: int = 0
+
+
+def pretrain(config: PretrainDetectorConfig) -> Outcome:
+    """Pretrain a detector on pseudo boxes of one class, "anomaly" (AGDP)."""
+    config.training.check()
+    config.execution.check()
+    from millsight.pretraining.detector.families import load_backbone_weights
+    from millsight.pretraining.detector.pseudo_labels import open_boxes
+    from millsight.pretraining.detector.run import make
+
+    sources = open_boxes(config.boxes)
+    loaded = load_backbone_weights(config.training)
+    recipe = Recipe(
+        KIND,
+        SCHEMA_VERSION,
+        asdict(config.training)
+        | {"freeze_backbone": config.freeze_backbone, "formats": config.formats},
+        {f"boxes_{at}": source.as_input() for at, source in enumerate(sources)},
+        {} if loaded is None else {"backbone": loaded.fingerprint},
+    )
+    path = config.path(recipe)
+    artifact = config.find(recipe)
+    if artifact is None:
+        info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
+        with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:
+            metrics = make(config, sources, loaded, draft, tracker)
+            tracker.summary(metrics)
+            artifact = draft.commit(metrics)
+    else:
+        print("Pretrained already:")
+    print(json.dumps(artifact.manifest["metrics"], indent=2))
+    print(artifact.path)
+    return Outcome(artifact=artifact)

@@ -1,0 +1,91 @@
+"""One run from pseudo boxes to a pretrained detector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from millsight.platform.artifacts import Artifact, Draft
+from millsight.platform.errors import UserError
+from millsight.platform.executors.training import Training
+from millsight.platform.tracking import Tracker
+from millsight.platform.weights import LoadedWeights
+from millsight.pretraining.detector.card import Provenance
+from millsight.pretraining.detector.commands import DETECTOR, PretrainDetectorConfig
+from millsight.pretraining.detector.config import DetectorTrainingConfig
+from millsight.pretraining.detector.families import build_detector
+from millsight.pretraining.detector.module import DetectorModule
+from millsight.pretraining.detector.pictures import BoxedPicture, BoxedPictures, DetectionData
+from millsight.pretraining.detector.pseudo_labels import read_boxes
+from millsight.pretraining.detector.release import release
+from millsight.pretraining.training import Hardware, MetricLog, train, trainer_options
+
+CLASSES = ("anomaly",)
+COMPARED = 4
+
+
+def make(
+    config: PretrainDetectorConfig,
+    sources: Sequence[Artifact],
+    loaded: LoadedWeights | None,
+    draft: Draft,
+    tracker: Tracker,
+) -> dict[str, Any]:
+    """Train and export; return the artifact's metrics.
+
+    Raises:
+        UserError: If there are too few pictures, a box file is wrong, or the loss is not finite.
+    """
+    torch.set_num_threads(config.threads)
+    settings = config.training
+    pictures = [picture for source in sources for picture in read_boxes(source)]
+    if len(pictures) < settings.batch_size:
+        raise UserError(
+            f"--training.batch_size {settings.batch_size}: there are {len(pictures)} pictures."
+        )
+    detector, account = build_detector(settings, loaded)
+    print(f"Backbone {settings.backbone}: {account}")
+    detector.freeze_backbone(config.freeze_backbone)
+    training = Training(
+        DetectorModule(detector, settings),
+        DetectionData(pictures, (), settings, config.loaders),
+        (MetricLog(tracker.log),),
+        options(settings),
+    )
+    train(training, config.execution, draft, tracker.log, Hardware(config.accelerator))
+    metrics = {
+        "pictures": len(pictures),
+        "pictures_without_box": sum(not len(picture.boxes) for picture in pictures),
+        "boxes": sum(len(picture.boxes) for picture in pictures),
+        "parameters": sum(p.numel() for p in detector.parameters()),
+        "parameters_learned": sum(p.numel() for p in detector.parameters() if p.requires_grad),
+    }
+    return metrics | release(
+        detector.cpu(),
+        draft.file(DETECTOR),
+        CLASSES,
+        provenance=Provenance(
+            loaded, {f"boxes_{at}": box.as_input() for at, box in enumerate(sources)}, settings
+        ),
+        metrics=metrics,
+        examples=examples(pictures, config.formats),
+    )
+
+
+def examples(pictures: Sequence[BoxedPicture], formats: Sequence[str]) -> list[Tensor]:
+    """Return the pictures on which an exported file is compared; none if there is none."""
+    data = BoxedPictures(pictures[:COMPARED])
+    return [data[at][0] for at in range(len(data.pictures))] if formats else []
+
+
+def options(config: DetectorTrainingConfig) -> dict[str, Any]:
+    """Return what Lightning's trainer is told of a configuration."""
+    return trainer_options(
+        epochs=config.epochs,
+        clip_norm=config.gradient_norm,
+        accumulate=config.accumulate,
+        precision=config.precision,
+    )

@@ -1,0 +1,1 @@
+"""Detectors finetuned on few labelled pictures."""

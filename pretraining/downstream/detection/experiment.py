@@ -1,0 +1,153 @@
+"""Starts x numbers of labelled pictures x seeds, judged on the same pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from millsight.evaluation.metrics.detection import DetectionMetrics
+from millsight.evaluation.metrics.results import BootstrapConfig
+from millsight.evaluation.metrics.seeds import over_seeds
+from millsight.evaluation.results import table as tables
+from millsight.platform import storage
+from millsight.platform.artifacts import Artifact, Draft, open_artifact
+from millsight.platform.errors import UserError
+from millsight.pretraining.backbone.commands import KIND as BACKBONE
+from millsight.pretraining.detector.commands import KIND as DETECTOR
+from millsight.pretraining.downstream.detection.commands import FinetuneDetectionConfig, finetune
+from millsight.pretraining.downstream.detection.config import FinetuningConfig
+from millsight.pretraining.downstream.detection.experiment_commands import (
+    SCRATCH,
+    DetectionExperimentConfig,
+)
+from millsight.pretraining.downstream.detection.experiment_table import ALL, ROWS_FILE
+from millsight.pretraining.downstream.detection.seeds import METRICS, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One training: what it starts from, how many pictures are labelled, and its seed."""
+
+    start: str
+    labelled: int | None
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.start}, {self.labelled or ALL} pictures, seed {self.seed}"
+
+
+Trained = Mapping[Key, Artifact]
+Measured = Mapping[tuple[str, int | None], list[DetectionMetrics]]
+
+
+def finetune_all(config: DetectionExperimentConfig) -> dict[Key, Artifact]:
+    """Finetune what is not finetuned yet, in this process or on Ray.
+
+    Raises:
+        UserError: As ``millsight finetune detection``.
+        RuntimeError: If a training died too often on Ray; the others are done.
+    """
+    starts = {
+        name: start_from(source, config.training) for name, source in config.named_starts().items()
+    }
+    keys = {
+        str(key): key
+        for count in config.labelled
+        for seed in config.seeds
+        for key in (Key(name, count, seed) for name in starts)
+    }
+    tasks: dict[str, Callable[[], Artifact]] = {
+        name: partial(finetune, settings_of(config, starts[key.start], key))
+        for name, key in keys.items()
+    }
+    done: list[str] = []
+
+    def tell(name: str) -> None:
+        done.append(name)
+        print(f"{len(done)}/{len(tasks)} {name}")
+
+    found = config.execution.run(tasks, tell)
+    return {keys[name]: artifact for name, artifact in found.items()}
+
+
+def start_from(source: str, training: FinetuningConfig) -> FinetuningConfig:
+    """Return the settings that start from an artifact, a source of weights, or nothing.
+
+    Raises:
+        UserError: If there is neither a backbone nor a detector.
+    """
+    if source == SCRATCH:
+        return replace(training, pretrained=False)
+    kind, _, rest = source.partition(":")
+    if rest and not rest.startswith("//"):
+        return replace(training, backbone=source)
+    artifact = open_artifact(source)
+    kind = artifact.manifest["kind"]
+    if kind == DETECTOR:
+        return replace(training, weights=artifact.path)
+    if kind == BACKBONE:
+        return replace(training, backbone=f"path:{artifact.path}/backbone")
+    raise UserError(f"--starts {source}: holds {kind!r}, neither a backbone nor a detector.")
+
+
+def settings_of(
+    config: DetectionExperimentConfig, start: FinetuningConfig, key: Key
+) -> FinetuneDetectionConfig:
+    """Return the settings of one training."""
+    epochs = config.epochs(key.labelled)
+    training = replace(start, labelled=key.labelled, seed=key.seed, epochs=epochs)
+    if config.steps is not None and key.labelled is not None:
+        training = replace(training, validate_every=max(1, epochs // config.validations))
+    on_ray = config.execution.executor == "ray"
+    hidden = on_ray and config.accelerator == "auto" and not config.execution.gpus_per_worker
+    return FinetuneDetectionConfig(
+        workspace=config.workspace,
+        data=config.data,
+        layout=config.layout,
+        category=config.category,
+        split=config.split,
+        training=training,
+        tracking=config.tracking,
+        accelerator="cpu" if hidden else config.accelerator,
+        threads=config.execution.cpus_per_worker if on_ray else config.threads,
+        loaders=config.loaders,
+    )
+
+
+def write(draft: Draft, name: str | None, reference: str, trained: Trained) -> None:
+    """Write ``rows.json``: what every start scored, and its paired difference to the reference."""
+    bootstrap = BootstrapConfig()
+    measured: dict[tuple[str, int | None], list[DetectionMetrics]] = {}
+    for key, run in trained.items():
+        measured.setdefault((key.start, key.labelled), []).append(judge(run, bootstrap))
+    if name is None:
+        run = next(iter(trained.values()))
+        table = tables.read_table(run.file(tables.FILE))
+        name = next(iter(tables.from_table(table))).category
+    content = {"data": name, "rows": _rows(measured, reference, bootstrap.confidence)}
+    storage.write_bytes(draft.file(ROWS_FILE), (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _rows(measured: Measured, reference: str, confidence: float) -> list[dict[str, Any]]:
+    rows = []
+    for labelled in dict.fromkeys(count for _, count in measured):
+        of_count = {start: runs for (start, count), runs in measured.items() if count == labelled}
+        against = of_count[reference]
+        rows += [
+            {"labelled": labelled, "start": start, "minus": None}
+            | {name: over_seeds(runs, name, confidence=confidence) for name in METRICS}
+            for start, runs in of_count.items()
+        ]
+        rows += [
+            {"labelled": labelled, "start": start, "minus": reference}
+            | {
+                name: over_seeds(runs, name, minus=against, confidence=confidence)
+                for name in METRICS
+            }
+            for start, runs in of_count.items()
+            if start != reference
+        ]
+    return rows

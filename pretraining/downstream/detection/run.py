@@ -1,0 +1,114 @@
+"""One finetuning: draw, train, choose on validation, predict, save."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks.weight_averaging import EMAWeightAveraging
+
+from millsight.platform import artifacts, storage
+from millsight.platform.artifacts import Draft
+from millsight.platform.catalog.catalog import Catalog
+from millsight.platform.errors import UserError
+from millsight.platform.executors.training import Training
+from millsight.platform.progress import progress_bar
+from millsight.platform.runs import QUARANTINE_FILE
+from millsight.platform.tracking import Tracker
+from millsight.pretraining.detector.card import Provenance
+from millsight.pretraining.detector.commands import DETECTOR
+from millsight.pretraining.detector.module import DetectorModule
+from millsight.pretraining.detector.pictures import DetectionData
+from millsight.pretraining.detector.release import release
+from millsight.pretraining.detector.run import examples, options
+from millsight.pretraining.detector.selection import Selection, log_nothing
+from millsight.pretraining.downstream.detection.commands import FinetuneDetectionConfig
+from millsight.pretraining.downstream.detection.labelled import LabelledData, choose
+from millsight.pretraining.downstream.detection.outputs import write_predictions
+from millsight.pretraining.downstream.detection.start import Start
+from millsight.pretraining.training import Hardware, Log, MetricLog, train
+
+
+def make(
+    config: FinetuneDetectionConfig, catalog: Catalog, start: Start, draft: Draft, tracker: Tracker
+) -> dict[str, Any]:
+    """Finetune and predict; return the artifact's metrics.
+
+    Raises:
+        UserError: If too little is labelled, or the loss is not finite.
+    """
+    torch.set_num_threads(config.threads)
+    settings = config.training
+    with progress_bar("reading pictures") as progress:
+        data = choose(catalog, config, progress)
+    if len(data.learned) < settings.batch_size:
+        raise UserError(
+            f"--training.batch_size {settings.batch_size}: there are {len(data.learned)} labelled "
+            "pictures; lower it, or label more."
+        )
+    detector, account = start.build(settings, len(data.classes))
+    print(f"Start {settings.weights or settings.backbone}: {account}")
+    detector.freeze_backbone(False)
+    selection = _selection(config, data, draft, tracker.log)
+    training = Training(
+        DetectorModule(detector, settings),
+        DetectionData(data.learned, data.validated, settings, config.loaders),
+        (MetricLog(tracker.log), *_kept(config, selection)),
+        {**options(settings), "check_val_every_n_epoch": settings.validate_every},
+    )
+    away = _kept(config, _selection(config, data, draft, log_nothing))
+    hardware = Hardware(config.accelerator)
+    train(training, config.execution, draft, tracker.log, hardware, away=away)
+    selection.restore(detector)
+    device = "cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    with progress_bar("predicting") as progress:
+        unread = write_predictions(
+            draft,
+            detector,
+            data.predicted,
+            data.classes,
+            batch_size=settings.batch_size,
+            device=device,
+            progress=progress,
+        )
+    quarantined = [*data.quarantined, *unread]
+    text = json.dumps(quarantined, indent=2) + "\n"
+    storage.write_bytes(draft.file(QUARANTINE_FILE), text.encode())
+    metrics = {
+        "seed": settings.seed,
+        "pictures_learned": len(data.learned),
+        "boxes_learned": sum(len(picture.boxes) for picture in data.learned),
+        "pictures_validated": len(data.validated),
+        "pictures_predicted": len(data.predicted) - len(unread),
+        "quarantined": len(quarantined),
+        "classes": len(data.classes),
+        "best_epoch": selection.best_epoch + 1,
+        "val_map_50_95": selection.best,
+    }
+    return metrics | release(
+        detector.cpu(),
+        draft.file(DETECTOR),
+        data.classes,
+        provenance=Provenance(
+            start.backbone, {"data": catalog.as_input()} | start.inputs(), settings
+        ),
+        metrics=metrics,
+        examples=examples(data.validated, config.formats),
+    )
+
+
+def _selection(
+    config: FinetuneDetectionConfig, data: LabelledData, draft: Draft, log: Log
+) -> Selection:
+    patience = config.training.patience
+    best = storage.absolute(draft.file(artifacts.BEST))
+    return Selection(data.validated, data.classes, best, patience, log)
+
+
+def _kept(config: FinetuneDetectionConfig, selection: Selection) -> tuple[Callback, ...]:
+    """Put the average after the selection, which then judges the averaged weights."""
+    if not config.training.ema:
+        return (selection,)
+    return selection, EMAWeightAveraging(decay=config.training.ema)

@@ -1,0 +1,64 @@
+"""What finetuning starts from: a pretrained detector, or a backbone under a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from millsight.platform.artifacts import Artifact, open_artifact
+from millsight.platform.fingerprints import Input
+from millsight.platform.weights import LoadedWeights
+from millsight.pretraining.detector.commands import DETECTOR, KIND
+from millsight.pretraining.detector.export import load_detector
+from millsight.pretraining.detector.families import build_detector, load_backbone_weights
+from millsight.pretraining.detector.interface import Detector
+from millsight.pretraining.downstream.detection.config import FinetuningConfig
+
+
+@dataclass(frozen=True)
+class Start:
+    """What finetuning starts from.
+
+    Attributes:
+        detector: Artifact with a pretrained detector, if there is one.
+        backbone: Else the backbone's weights; ``None`` for CSPDarknet.
+    """
+
+    detector: Artifact | None
+    backbone: LoadedWeights | None
+
+    def inputs(self) -> dict[str, Input]:
+        """Name the detector as an input of an artifact."""
+        return {} if self.detector is None else {"detector": self.detector.as_input()}
+
+    def fingerprints(self) -> dict[str, str]:
+        """Name the backbone among an artifact's weights."""
+        return {} if self.backbone is None else {"backbone": self.backbone.fingerprint}
+
+    def build(self, config: FinetuningConfig, n_classes: int) -> tuple[Detector, str]:
+        """Return the detector, new only where the classes matter, and an account in words.
+
+        Raises:
+            UserError: If the detector's folder is damaged, or the family does not fit the backbone.
+        """
+        if self.detector is None:
+            return build_detector(config, self.backbone, n_classes)
+        detector = load_detector(self.detector.file(DETECTOR))
+        names = set(detector.state_dict())
+        torch.manual_seed(config.seed)
+        before = {name: tensor.shape for name, tensor in detector.state_dict().items()}
+        detector.reset_classes(n_classes)
+        new = [n for n, tensor in detector.state_dict().items() if before.get(n) != tensor.shape]
+        return detector, f"{len(names) - len(new)} tensors loaded, class layers new"
+
+
+def load_start(config: FinetuningConfig) -> Start:
+    """Open what the configuration names.
+
+    Raises:
+        UserError: If it is missing, or no detector.
+    """
+    if config.weights is None:
+        return Start(None, load_backbone_weights(config))
+    return Start(open_artifact(config.weights, kind=KIND), None)
