@@ -20,6 +20,7 @@ from millsight.pretraining.backbone.tasks import Classification, MoCo, SimMIM, T
 ATTENTION = ("vit_", "deit", "swin", "beit", "eva", "cait", "xcit", "pvt", "twins", "mvit")
 RATES = {"sgd": (0.01, 1e-4), "adamw": (1e-4, 0.05)}
 MOMENTUM = 0.9
+SEED_STEP = 1_000_003
 
 
 class BackboneModule(lightning.LightningModule):
@@ -50,9 +51,13 @@ class BackboneModule(lightning.LightningModule):
         if self.config.compile:
             self.task.backbone.compile()
 
-    def on_train_epoch_start(self) -> None:
-        """Seed by epoch, so that a resumed run draws what an uninterrupted one does."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Views, batch_index: int) -> None:
+        """Seed by step, so that a resumed run draws what an uninterrupted one does.
+
+        Seeding by epoch does not do: the first epoch after a resume opens its data later.
+        """
+        step = (self.config.seed * SEED_STEP + self.current_epoch) * SEED_STEP + batch_index
+        torch.manual_seed(step)
 
     def training_step(self, batch: Views, batch_index: int) -> Tensor:
         """Return the loss; log it with its parts.

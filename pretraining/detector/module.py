@@ -16,6 +16,7 @@ from millsight.pretraining.detector.interface import DetectionBatch, Detections,
 
 RATES = {"sgd": (0.01, 1e-4), "adamw": (2e-4, 0.05)}
 MOMENTUM = 0.9
+SEED_STEP = 1_000_003
 STEPS_DOWN = (2 / 3, 8 / 9)
 
 
@@ -38,9 +39,13 @@ class DetectorModule(lightning.LightningModule):
         if self.config.compile:
             self.detector.compile_body()
 
-    def on_train_epoch_start(self) -> None:
-        """Seed by epoch, so that a resumed run draws what an uninterrupted one does."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: DetectionBatch, batch_index: int) -> None:
+        """Seed by step, so that a resumed run draws what an uninterrupted one does.
+
+        Seeding by epoch does not do: the first epoch after a resume opens its data later.
+        """
+        step = (self.config.seed * SEED_STEP + self.current_epoch) * SEED_STEP + batch_index
+        torch.manual_seed(step)
 
     def training_step(self, batch: DetectionBatch, batch_index: int) -> Tensor:
         """Return the loss; log it with its terms.

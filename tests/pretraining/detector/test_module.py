@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -102,10 +103,10 @@ def test_groups_share_out_rate_and_decay() -> None:
     config = DetectorTrainingConfig(backbone_rate=0.25)
     groups = DetectorModule(detector, config)._groups(1e-3, 0.05)
     found = {(group["lr"], group["weight_decay"]): group["params"] for group in groups}
-    # The backbone's norms never learn here, so it has nothing that is not decayed.
-    assert found.keys() == {(2.5e-4, 0.05), (1e-3, 0.05), (1e-3, 0.0)}
+    assert found.keys() == {(2.5e-4, 0.05), (2.5e-4, 0.0), (1e-3, 0.05), (1e-3, 0.0)}
     inside = {id(p) for p in detector.backbone.parameters() if p.requires_grad}
-    assert {id(p) for p in found[2.5e-4, 0.05]} == inside
+    assert {id(p) for decay in (0.05, 0.0) for p in found[2.5e-4, decay]} == inside
+    assert all(p.ndim > 1 for p in found[2.5e-4, 0.05])
     assert all(p.ndim == 1 for p in found[1e-3, 0.0])
     learned = [id(p) for p in detector.parameters() if p.requires_grad]
     assert sorted(learned) == sorted(id(p) for group in groups for p in group["params"])
@@ -126,6 +127,36 @@ def test_accumulated_steps_change_the_weights_once(
     assert {"train/loss", "train/loss_objectness", "learning_rate"} <= logged[0].keys()
     terms = sum(v for k, v in logged[0].items() if k.startswith("train/loss_"))
     assert logged[0]["train/loss"] == pytest.approx(terms, rel=1e-4)
+
+
+class Stop(Callback):
+    """Interrupts one epoch at its second batch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, index: int
+    ) -> None:
+        if (trainer.current_epoch, index) == (self.epoch, 0):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_an_interrupted_run_draws_the_same_proposals(
+    epoch: int, pictures: list[BoxedPicture], tmp_path: Path
+) -> None:
+    config = DetectorTrainingConfig(epochs=3, batch_size=2, learning_rate=1e-2)
+    states = []
+    for name, stops in (("whole", [()]), ("stopped", [(Stop(epoch),), ()])):
+        for callbacks in stops:
+            module = DetectorModule(make(faster_rcnn), config)
+            data = DetectionData(pictures, (), config, 0)
+            training = Training(module, data, callbacks, options(config))
+            with contextlib.suppress(KeyboardInterrupt):
+                fit(training, str(tmp_path / name), CPU)
+        states.append(module.state_dict())
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
 def test_a_loss_that_is_not_finite_is_one_message(
