@@ -45,12 +45,12 @@ class Start:
         if self.detector is None:
             return build_detector(config, self.backbone, n_classes)
         detector = load_detector(self.detector.file(DETECTOR))
-        names = set(detector.state_dict())
+        before = {name: tensor.data_ptr() for name, tensor in detector.state_dict().items()}
         torch.manual_seed(config.seed)
-        before = {name: tensor.shape for name, tensor in detector.state_dict().items()}
         detector.reset_classes(n_classes)
-        new = [n for n, tensor in detector.state_dict().items() if before.get(n) != tensor.shape]
-        return detector, f"{len(names) - len(new)} tensors loaded, class layers new"
+        after = detector.state_dict()
+        new = [name for name, tensor in after.items() if tensor.data_ptr() != before.get(name)]
+        return detector, f"{len(after) - len(new)} tensors loaded, {len(new)} new: {', '.join(new)}"
 
 
 def load_start(config: FinetuningConfig) -> Start:
