@@ -107,6 +107,10 @@ def _messages(run: RunRecord) -> Iterator[bytes]:
         parts = [chunk] if kind in (FULL, FIRST) else [*parts, chunk]
         if kind in (FULL, LAST):
             yield b"".join(parts)
+            parts = []
+    if parts and not run.damaged:
+        # Cut off between two chunks of a record, as by a writer that was killed after a block.
+        run.damaged += 1
 
 
 def _chunks(run: RunRecord, data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -126,6 +130,9 @@ def _chunks(run: RunRecord, data: bytes) -> Iterator[tuple[int, bytes]]:
             return
         yield kind, chunk
         position = start + length
+    if 0 < len(data) - position < CHUNK_HEADER.size <= BLOCK_BYTES - position % BLOCK_BYTES:
+        # Cut off within a header; fewer bytes at a block's own end are padding.
+        run.damaged += 1
 
 
 def _values(items: Iterable[Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import wandb
 from wandb_server import Fault, WandbServer
@@ -15,7 +16,12 @@ from millsight.platform.errors import UserError
 from millsight.platform.tracking import RunInfo, TrackingConfig, sync, track
 from millsight.platform.tracking import commands as track_commands
 from millsight.platform.tracking.commands import SyncConfig
-from millsight.platform.tracking.wandb_file import BLOCK_BYTES, read_wandb, write_rest
+from millsight.platform.tracking.wandb_file import (
+    BLOCK_BYTES,
+    CHUNK_HEADER,
+    read_wandb,
+    write_rest,
+)
 
 pytestmark = pytest.mark.usefixtures("no_wandb_account")
 
@@ -49,7 +55,7 @@ def files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.rglob("run-*.wandb") if not path.parent.is_symlink())
 
 
-def push(directory: Path, timeout: float = 60) -> int:
+def push(directory: Path, timeout: float = 240) -> int:
     return track_commands.sync(SyncConfig(directory=str(directory), timeout=timeout)).exit_code
 
 
@@ -75,7 +81,11 @@ def test_a_torn_file_is_told(
 ) -> None:
     shutil.rmtree(files(runs)[1].parent)
     (path,) = files(runs)
-    path.write_bytes(path.read_bytes()[: BLOCK_BYTES + 3000])
+    # Between two records nothing is torn.
+    content, cut = path.read_bytes(), BLOCK_BYTES + 3000
+    path.write_bytes(content[:cut])
+    if not read_wandb(path).damaged:
+        path.write_bytes(content[: cut + 1])
     whole = read_wandb(path).rows
     assert 0 < whole < STEPS
     for _ in range(2):
@@ -84,6 +94,17 @@ def test_a_torn_file_is_told(
         assert f"{whole} rows, {whole} arrived, torn" in said
         assert f"{2 * STEPS - whole} of the {2 * STEPS} steps in run.jsonl are in none" in said
     assert len(wandb_server.history(RUN.id)) == whole
+
+
+def test_a_file_is_whole_at_a_record_s_end_only(runs: Path, tmp_path: Path) -> None:
+    path = files(runs)[0]
+    content, torn = path.read_bytes(), tmp_path / "run-torn.wandb"
+    ends = []
+    for cut in range(BLOCK_BYTES - 600, BLOCK_BYTES + 600):
+        torn.write_bytes(content[:cut])
+        ends += [cut] if not read_wandb(torn).damaged else []
+    assert 2 <= len(ends) <= 8
+    assert min(np.diff(ends)) > CHUNK_HEADER.size
 
 
 def test_lost_rows_are_told_and_no_folder_goes_before_them(
@@ -154,7 +175,7 @@ def test_a_push_that_fails_is_told(
 ) -> None:
     wandb_server.answers["UpsertBucket"] = {"data": None, "errors": [{"message": "no"}]}
     shutil.rmtree(files(runs)[1].parent)
-    assert push(runs, timeout=60) == 1
+    assert push(runs) == 1
     said = capsys.readouterr().out
     assert "0 arrived, failed" in said
     assert "`wandb sync` ended with 0: " in said
