@@ -21,6 +21,7 @@ from millsight.platform.artifacts import Draft
 from millsight.platform.executors.training import Training, TrainingExecutionConfig
 
 Log = Callable[[Mapping[str, float], int], None]
+SEED_STEP = 1_000_003
 Precision = Literal["32", "bf16"]
 
 
@@ -187,6 +188,20 @@ class EpochKeys(DistributedSampler[tuple[int, int]]):
         """Yield this worker's keys."""
         for index in super().__iter__():
             yield self.epoch, cast(int, index)
+
+
+def seed_step(seed: int, epoch: int, batch_index: int) -> None:
+    """Seed torch for one step, so that a resumed run draws what an uninterrupted one does.
+
+    Seeding by epoch does not do: the first epoch after a resume opens its data later, and the
+    loader draws as well.
+
+    Args:
+        seed: Of the training.
+        epoch: From 0.
+        batch_index: Of the step within the epoch, from 0.
+    """
+    torch.manual_seed((seed * SEED_STEP + epoch) * SEED_STEP + batch_index)
 
 
 def training_loader(

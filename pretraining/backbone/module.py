@@ -15,12 +15,12 @@ from millsight.pretraining.backbone.config import BackboneConfig
 from millsight.pretraining.backbone.distillation import Form, balance, distillation_loss
 from millsight.pretraining.backbone.stages import build_backbone
 from millsight.pretraining.backbone.tasks import Classification, MoCo, SimMIM, Task, Views
+from millsight.pretraining.training import seed_step
 
 # timm's names of networks made of attention blocks.
 ATTENTION = ("vit_", "deit", "swin", "beit", "eva", "cait", "xcit", "pvt", "twins", "mvit")
 RATES = {"sgd": (0.01, 1e-4), "adamw": (1e-4, 0.05)}
 MOMENTUM = 0.9
-SEED_STEP = 1_000_003
 
 
 class BackboneModule(lightning.LightningModule):
@@ -52,12 +52,8 @@ class BackboneModule(lightning.LightningModule):
             self.task.backbone.compile()
 
     def on_train_batch_start(self, batch: Views, batch_index: int) -> None:
-        """Seed by step, so that a resumed run draws what an uninterrupted one does.
-
-        Seeding by epoch does not do: the first epoch after a resume opens its data later.
-        """
-        step = (self.config.seed * SEED_STEP + self.current_epoch) * SEED_STEP + batch_index
-        torch.manual_seed(step)
+        """Seed by step; see ``seed_step``."""
+        seed_step(self.config.seed, self.current_epoch, batch_index)
 
     def training_step(self, batch: Views, batch_index: int) -> Tensor:
         """Return the loss; log it with its parts.

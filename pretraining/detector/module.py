@@ -13,10 +13,10 @@ from torch import Tensor
 from millsight.platform.errors import UserError
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.interface import DetectionBatch, Detections, Detector
+from millsight.pretraining.training import seed_step
 
 RATES = {"sgd": (0.01, 1e-4), "adamw": (2e-4, 0.05)}
 MOMENTUM = 0.9
-SEED_STEP = 1_000_003
 STEPS_DOWN = (2 / 3, 8 / 9)
 
 
@@ -40,12 +40,8 @@ class DetectorModule(lightning.LightningModule):
             self.detector.compile_body()
 
     def on_train_batch_start(self, batch: DetectionBatch, batch_index: int) -> None:
-        """Seed by step, so that a resumed run draws what an uninterrupted one does.
-
-        Seeding by epoch does not do: the first epoch after a resume opens its data later.
-        """
-        step = (self.config.seed * SEED_STEP + self.current_epoch) * SEED_STEP + batch_index
-        torch.manual_seed(step)
+        """Seed by step; see ``seed_step``."""
+        seed_step(self.config.seed, self.current_epoch, batch_index)
 
     def training_step(self, batch: DetectionBatch, batch_index: int) -> Tensor:
         """Return the loss; log it with its terms.
