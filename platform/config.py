@@ -176,13 +176,17 @@ def _flags(argv: Sequence[str]) -> list[tuple[str, str | None]]:
 
 
 def _join_lists(argv: Sequence[str], fields: Mapping[str, tuple[Any, bool]]) -> list[str]:
-    """Give the values of a repeated list flag as one: ``--set a.k=1 --set b.k=2``."""
+    """Give the values of a repeated list flag as one: ``--set a.k=1 --set b.k=2``.
+
+    jsonargparse's ``--set+`` means the same and may stand beside it.
+    """
     words: list[str] = []
     lists: dict[str, list[Any]] = {}
     pending = list(argv)
     while pending:
         word = pending.pop(0)
         key, sign, text = word.removeprefix("--").partition("=")
+        key = key.removesuffix("+")
         kind = fields[key][0] if word.startswith("--") and key in fields else None
         follows = bool(pending) and not pending[0].startswith("--")
         if not _is_list(kind) or not (sign or follows):

@@ -1,12 +1,12 @@
-"""``millsight track sync`` and ``dashboard``."""
+"""``millsight track sync``, ``dashboard`` and ``curves``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from millsight.platform import network
+from millsight.platform import network, storage
 from millsight.platform.commands import EXIT_FAILED, Outcome
 from millsight.platform.errors import UserError
 
@@ -51,6 +51,23 @@ class DashboardConfig:
     output: str | None = None
 
 
+@dataclass(kw_only=True)
+class CurvesConfig:
+    """Which runs to draw.
+
+    Attributes:
+        runs: ``LABEL=RUN`` or ``RUN``: a run's id, or the beginning of its fingerprint.
+        metrics: Names of what was logged step by step; by default all that the runs share.
+        directory: Where tracking wrote.
+        output: SVG file.
+    """
+
+    runs: list[str]
+    metrics: list[str] = field(default_factory=list)
+    directory: str = "millsight-runs/tracking"
+    output: str = "curves.svg"
+
+
 def sync(config: SyncConfig) -> Outcome:
     """Push offline runs to W&B folder by folder, and count the rows that arrived."""
     from millsight.platform.tracking.sync import find_runs, missing_rows, push
@@ -87,6 +104,16 @@ def dashboard(config: DashboardConfig) -> Outcome:
         print(f"{what}: {url}")
     if config.output:
         board.write(Path(config.output))
+    return Outcome()
+
+
+def curves(config: CurvesConfig) -> Outcome:
+    """Draw what runs logged step by step, side by side, as one SVG; W&B is not needed."""
+    from millsight.platform.tracking.curves import choose, draw
+
+    runs = choose(config.directory, config.runs)
+    storage.write_bytes(config.output, draw(runs, config.metrics).encode())
+    print(config.output)
     return Outcome()
 
 

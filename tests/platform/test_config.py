@@ -101,6 +101,7 @@ def test_a_string_may_look_like_something_else(words, output):
 def test_a_repeated_list_flag_adds_up():
     parsed = parse("--names", "a.k=1", "--data=x", "--names=b: c", "--names", "[d, e]")
     assert parsed.names == ["a.k=1", "b: c", "d", "e"]
+    assert parse("--data=x", "--names", "a", "--names+", "b", "--names+=c").names == ["a", "b", "c"]
 
 
 def test_a_group_is_set_whole_or_named():
