@@ -1,12 +1,15 @@
-"""What every command shares: where it writes, and what it hands back."""
+"""What commands share: where they write, how they train, and what they hand back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from millsight.platform.artifacts import Artifact, discard, find_artifact, has_begun
 from millsight.platform.errors import UserError
+from millsight.platform.executors.training import TrainingExecutionConfig
 from millsight.platform.fingerprints import Recipe
+from millsight.platform.tracking import TrackingConfig
 
 EXIT_FAILED = 1
 EXIT_QUARANTINED = 3
@@ -80,3 +83,20 @@ class TrainingOutputConfig(OutputConfig):
                 "settings of that run, --workspace or --output too, or leave --resume out to begin."
             )
         return artifact
+
+
+@dataclass(kw_only=True)
+class TrainingCommandConfig(TrainingOutputConfig):
+    """How a training runs and who hears of it; nothing here changes what one worker learns.
+
+    Attributes:
+        execution: Where to train: ``local``, this process, or ``ray``.
+        tracking: Who is told.
+        accelerator: ``auto`` is the GPU if there is one.
+        threads: CPU threads.
+    """
+
+    execution: TrainingExecutionConfig = field(default_factory=TrainingExecutionConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    threads: int = 2

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal
 
 from millsight.platform.artifacts import drafting
-from millsight.platform.commands import Outcome, TrainingOutputConfig
-from millsight.platform.executors.training import TrainingExecutionConfig
+from millsight.platform.commands import Outcome, TrainingCommandConfig
 from millsight.platform.fingerprints import Recipe
-from millsight.platform.tracking import RunInfo, TrackingConfig, track
+from millsight.platform.tracking import RunInfo, track
 from millsight.pretraining.backbone.config import BackboneConfig
 
 KIND = "backbone"
@@ -18,7 +16,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(kw_only=True)
-class PretrainBackboneConfig(TrainingOutputConfig):
+class PretrainBackboneConfig(TrainingCommandConfig):
     """Settings of ``millsight pretrain backbone``.
 
     Attributes:
@@ -27,10 +25,6 @@ class PretrainBackboneConfig(TrainingOutputConfig):
         gate: Refuse maps from which nothing can be learnt.
         masks: Folder or catalog that has true masks of some of these pictures; nothing is learnt
             from them. The attention that lies on them is measured before and after.
-        execution: Where to train: ``local``, this process, or ``ray``.
-        tracking: Who is told.
-        accelerator: ``auto`` is the GPU if there is one.
-        threads: CPU threads.
         loaders: Processes that read pictures ahead; 0 reads them between the steps.
     """
 
@@ -38,10 +32,6 @@ class PretrainBackboneConfig(TrainingOutputConfig):
     training: BackboneConfig = field(default_factory=BackboneConfig)
     gate: bool = True
     masks: str | None = None
-    execution: TrainingExecutionConfig = field(default_factory=TrainingExecutionConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    threads: int = 2
     loaders: int = 0
 
 

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from millsight.platform.artifacts import drafting
-from millsight.platform.commands import Outcome, TrainingOutputConfig
-from millsight.platform.executors.training import TrainingExecutionConfig
+from millsight.platform.commands import Outcome, TrainingCommandConfig
 from millsight.platform.fingerprints import Recipe
-from millsight.platform.tracking import RunInfo, TrackingConfig, track
+from millsight.platform.tracking import RunInfo, track
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 
 KIND = "detector"
@@ -20,7 +19,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(kw_only=True)
-class PretrainDetectorConfig(TrainingOutputConfig):
+class PretrainDetectorConfig(TrainingCommandConfig):
     """Settings of ``millsight pretrain detector``.
 
     Attributes:
@@ -28,10 +27,6 @@ class PretrainDetectorConfig(TrainingOutputConfig):
         training: What decides the weights.
         freeze_backbone: Whether the backbone stays as it is (METHODS: the paper's default).
         formats: Written beside the weights and checked: ``onnx``.
-        execution: Where to train: ``local``, this process, or ``ray``.
-        tracking: Who is told.
-        accelerator: ``auto`` is the GPU if there is one.
-        threads: CPU threads.
         loaders: Processes that read pictures ahead; 0 reads them between the steps.
     """
 
@@ -39,10 +34,6 @@ class PretrainDetectorConfig(TrainingOutputConfig):
     training: DetectorTrainingConfig = field(default_factory=DetectorTrainingConfig)
     freeze_backbone: bool = True
     formats: list[Literal["onnx"]] = field(default_factory=list)
-    execution: TrainingExecutionConfig = field(default_factory=TrainingExecutionConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    threads: int = 2
     loaders: int = 0
 
 

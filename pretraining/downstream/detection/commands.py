@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from millsight.platform.artifacts import Artifact, drafting
-from millsight.platform.commands import EXIT_QUARANTINED, Outcome, TrainingOutputConfig
+from millsight.platform.commands import EXIT_QUARANTINED, Outcome, TrainingCommandConfig
 from millsight.platform.errors import UserError
-from millsight.platform.executors.training import TrainingExecutionConfig
 from millsight.platform.fingerprints import Recipe
-from millsight.platform.tracking import RunInfo, TrackingConfig, track
+from millsight.platform.tracking import RunInfo, track
 from millsight.pretraining.downstream.detection.config import FinetuningConfig
 
 KIND = "detection"
@@ -20,7 +19,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(kw_only=True)
-class FinetuneDetectionConfig(TrainingOutputConfig):
+class FinetuneDetectionConfig(TrainingCommandConfig):
     """Settings of ``millsight finetune detection``.
 
     Attributes:
@@ -32,10 +31,6 @@ class FinetuneDetectionConfig(TrainingOutputConfig):
         seeds: One training each: of the pictures drawn, new layers, order and augmentation.
         training: What decides the weights, but for ``seed``.
         formats: Written beside the weights and checked: ``onnx``.
-        execution: Where to train: ``local``, this process, or ``ray``.
-        tracking: Who is told.
-        accelerator: ``auto`` is the GPU if there is one.
-        threads: CPU threads.
         loaders: Processes that read pictures ahead; 0 reads them between the steps.
     """
 
@@ -46,10 +41,6 @@ class FinetuneDetectionConfig(TrainingOutputConfig):
     seeds: list[int] = field(default_factory=lambda: [0])
     training: FinetuningConfig = field(default_factory=FinetuningConfig)
     formats: list[Literal["onnx"]] = field(default_factory=list)
-    execution: TrainingExecutionConfig = field(default_factory=TrainingExecutionConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    threads: int = 2
     loaders: int = 0
 
 

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from millsight.platform.artifacts import drafting
-from millsight.platform.commands import EXIT_QUARANTINED, Outcome, TrainingOutputConfig
-from millsight.platform.executors.training import TrainingExecutionConfig
+from millsight.platform.commands import EXIT_QUARANTINED, Outcome, TrainingCommandConfig
 from millsight.platform.fingerprints import Recipe
-from millsight.platform.tracking import RunInfo, TrackingConfig, track
+from millsight.platform.tracking import RunInfo, track
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 
 KIND = "multitask"
@@ -18,7 +17,7 @@ SCHEMA_VERSION = 2
 
 
 @dataclass(kw_only=True)
-class FinetuneMultitaskConfig(TrainingOutputConfig):
+class FinetuneMultitaskConfig(TrainingCommandConfig):
     """Settings of ``millsight finetune multitask``.
 
     Attributes:
@@ -28,10 +27,6 @@ class FinetuneMultitaskConfig(TrainingOutputConfig):
         split: Predicted with the trained model; its truth goes into the result table alone.
         training: What decides the weights.
         formats: Written beside the weights and checked: ``torch_export`` and ``onnx``.
-        execution: Where to train: ``local``, this process, or ``ray``.
-        tracking: Who is told.
-        accelerator: ``auto`` is the GPU if there is one.
-        threads: CPU threads.
     """
 
     data: str
@@ -40,10 +35,6 @@ class FinetuneMultitaskConfig(TrainingOutputConfig):
     split: str = "test"
     training: MultitaskConfig = field(default_factory=MultitaskConfig)
     formats: list[Literal["torch_export", "onnx"]] = field(default_factory=list)
-    execution: TrainingExecutionConfig = field(default_factory=TrainingExecutionConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    threads: int = 2
 
 
 def multitask(config: FinetuneMultitaskConfig) -> Outcome:
