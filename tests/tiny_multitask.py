@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from millsight.platform.executors.training import Training
+from millsight.platform.training import Hardware, fit
 from millsight.platform.weights import load_weights
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 from millsight.pretraining.downstream.multitask.data import MultitaskData
 from millsight.pretraining.downstream.multitask.model import MultitaskModel, start_model
 from millsight.pretraining.downstream.multitask.module import CLIP_NORM, MultitaskModule
-from millsight.pretraining.training import Hardware, fit
 
 SETTINGS = MultitaskConfig(
     encoder="random:timm:test_efficientnet?seed=0",

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from millsight.platform.errors import UserError
+from millsight.platform.training import seed_step
 from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.backbone.config import BackboneConfig
 from millsight.pretraining.backbone.distillation import Form, balance, distillation_loss
 from millsight.pretraining.backbone.stages import build_backbone
 from millsight.pretraining.backbone.tasks import Classification, MoCo, SimMIM, Task, Views
-from millsight.pretraining.training import seed_step
 
 # timm's names of networks made of attention blocks.
 ATTENTION = ("vit_", "deit", "swin", "beit", "eva", "cait", "xcit", "pvt", "twins", "mvit")

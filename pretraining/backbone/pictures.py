@@ -13,9 +13,9 @@ from torchvision.transforms import v2
 
 from millsight.evaluation.anomaly_maps import AnomalyMap
 from millsight.platform.catalog.pictures import open_picture
+from millsight.platform.training import training_loader
 from millsight.pretraining.backbone.config import BackboneConfig
 from millsight.pretraining.backbone.tasks import Views
-from millsight.pretraining.training import training_loader
 
 SEED_STEP = 1_000_003
 

@@ -18,6 +18,7 @@ from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training
 from millsight.platform.fingerprints import Input
 from millsight.platform.tracking import Tracker
+from millsight.platform.training import Hardware, MetricLog, train, trainer_options
 from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.backbone.attention_check import (
     Attention,
@@ -35,7 +36,6 @@ from millsight.pretraining.backbone.targets import to_targets
 from millsight.pretraining.map_quality.contact_sheet import choose, contact_sheet, draw_tiles
 from millsight.pretraining.map_quality.gate import find_faults, require_fit
 from millsight.pretraining.map_quality.measures import measure_maps
-from millsight.pretraining.training import Hardware, MetricLog, train, trainer_options
 
 BACKBONE = "backbone"
 MAPS_SHEET = "maps.jpg"

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from millsight.platform.errors import UserError
+from millsight.platform.training import seed_step
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.interface import DetectionBatch, Detections, Detector
-from millsight.pretraining.training import seed_step
 
 RATES = {"sgd": (0.01, 1e-4), "adamw": (2e-4, 0.05)}
 MOMENTUM = 0.9

@@ -16,9 +16,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from millsight.platform.catalog.pictures import open_picture
+from millsight.platform.training import training_loader
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.interface import DetectionBatch
-from millsight.pretraining.training import training_loader
 
 SEED_STEP = 1_000_003
 # A box of which augmentation leaves less is dropped.

@@ -12,6 +12,7 @@ from millsight.platform.artifacts import Artifact, Draft
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training
 from millsight.platform.tracking import Tracker
+from millsight.platform.training import Hardware, MetricLog, train, trainer_options
 from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.detector.card import Provenance
 from millsight.pretraining.detector.commands import DETECTOR, PretrainDetectorConfig
@@ -21,7 +22,6 @@ from millsight.pretraining.detector.module import DetectorModule
 from millsight.pretraining.detector.pictures import BoxedPicture, BoxedPictures, DetectionData
 from millsight.pretraining.detector.pseudo_labels import read_boxes
 from millsight.pretraining.detector.release import release
-from millsight.pretraining.training import Hardware, MetricLog, train, trainer_options
 
 CLASSES = ("anomaly",)
 COMPARED = 4

@@ -14,9 +14,9 @@ from millsight.evaluation.metrics.box_matches import PictureBoxes
 from millsight.evaluation.metrics.detection import evaluate_boxes
 from millsight.evaluation.metrics.results import BootstrapConfig
 from millsight.platform import storage
+from millsight.platform.training import Log
 from millsight.pretraining.detector.interface import Detections, Detector
 from millsight.pretraining.detector.pictures import BoxedPicture
-from millsight.pretraining.training import Log
 
 METRIC = "map_50_95"
 

@@ -17,6 +17,7 @@ from millsight.platform.executors.training import Training
 from millsight.platform.progress import progress_bar
 from millsight.platform.runs import QUARANTINE_FILE
 from millsight.platform.tracking import Tracker
+from millsight.platform.training import Hardware, Log, MetricLog, train
 from millsight.pretraining.detector.card import Provenance
 from millsight.pretraining.detector.commands import DETECTOR
 from millsight.pretraining.detector.module import DetectorModule
@@ -28,7 +29,6 @@ from millsight.pretraining.downstream.detection.commands import FinetuneDetectio
 from millsight.pretraining.downstream.detection.labelled import LabelledData, choose
 from millsight.pretraining.downstream.detection.outputs import write_predictions
 from millsight.pretraining.downstream.detection.start import Start
-from millsight.pretraining.training import Hardware, Log, MetricLog, train
 
 
 def make(

@@ -18,9 +18,9 @@ from torchvision.transforms import v2
 from millsight.platform.catalog.pictures import PictureError, open_mask, open_picture
 from millsight.platform.catalog.sample import Quarantined, Sample
 from millsight.platform.progress import Progress
+from millsight.platform.training import EpochKeys
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 from millsight.pretraining.downstream.multitask.losses import Batch
-from millsight.pretraining.training import EpochKeys
 
 THREADS = 2
 

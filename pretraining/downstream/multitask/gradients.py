@@ -18,10 +18,10 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
 
+from millsight.platform.training import Log
 from millsight.pretraining.downstream.multitask.data import MaskedPictures
 from millsight.pretraining.downstream.multitask.losses import Batch, multitask_losses
 from millsight.pretraining.downstream.multitask.model import MultitaskModel
-from millsight.pretraining.training import Log
 
 # Share of the picture that is defect; a bin holds what is above its lower and up to its upper edge.
 EDGES = (0.0, 0.001, 0.01, 0.1, 1.0)

@@ -16,6 +16,7 @@ from millsight.platform.executors.training import Training
 from millsight.platform.progress import progress_bar
 from millsight.platform.runs import QUARANTINE_FILE
 from millsight.platform.tracking import Tracker
+from millsight.platform.training import Hardware, MetricLog, train
 from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.downstream.multitask.commands import FinetuneMultitaskConfig
 from millsight.pretraining.downstream.multitask.data import (
@@ -43,7 +44,6 @@ from millsight.pretraining.downstream.multitask.threshold import (
     choose_thresholds,
 )
 from millsight.pretraining.downstream.parts import Parts
-from millsight.pretraining.training import Hardware, MetricLog, train
 
 GRADIENTS_FILE = "gradients.parquet"
 THRESHOLDS_FILE = "thresholds.json"

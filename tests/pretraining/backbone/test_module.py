@@ -10,12 +10,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from millsight.platform.errors import UserError
+from millsight.platform.training import trainer_options
 from millsight.platform.weights import load_weights
 from millsight.pretraining.backbone.config import BackboneConfig
 from millsight.pretraining.backbone.distillation import distillation_loss
 from millsight.pretraining.backbone.module import BackboneModule, build_module
 from millsight.pretraining.backbone.tasks import Views
-from millsight.pretraining.training import trainer_options
 
 SIDE, BATCH = 64, 4
 SOURCE = "random:timm:resnet10t?seed=0"

@@ -17,6 +17,7 @@ from tiny_detectors import SIDE, Build, detr, make, needs_ultralytics, yolo
 
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training
+from millsight.platform.training import Hardware, MetricLog, fit
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.faster_rcnn import FasterRCNNConfig, FasterRCNNDetector
 from millsight.pretraining.detector.interface import DetectionBatch, Detector
@@ -26,7 +27,6 @@ from millsight.pretraining.detector.pictures import collate as together
 from millsight.pretraining.detector.run import options
 from millsight.pretraining.detector.selection import Selection
 from millsight.pretraining.detector.stages import BackboneChoice
-from millsight.pretraining.training import Hardware, MetricLog, fit
 
 CPU = Hardware("cpu", progress_bar=False)
 

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from millsight.platform.executors.training import Training
+from millsight.platform.training import Hardware, fit
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.interface import DetectionBatch, Detections, Detector
 from millsight.pretraining.detector.module import DetectorModule
 from millsight.pretraining.detector.pictures import BoxedPicture, DetectionData
 from millsight.pretraining.detector.selection import Selection, judge
-from millsight.pretraining.training import Hardware, fit
 
 CPU = Hardware("cpu", progress_bar=False)
 GOAL, DECAY = 60.0, 0.7
