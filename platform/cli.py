@@ -19,7 +19,7 @@ from difflib import get_close_matches
 
 from millsight.platform import config
 from millsight.platform.commands import Outcome
-from millsight.platform.errors import UserError
+from millsight.platform.errors import UserError, is_disk_full
 
 GROUP = "millsight.commands"
 EXIT_USER_ERROR = 2
@@ -39,6 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(words)
     except UserError as error:
         print(f"millsight: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        print(
+            "millsight: a disk is full, or your quota of it. Make room, or name another place with "
+            "--workspace or --output, and run the same command again: what has landed is kept, and "
+            "nothing is half-written.",
+            file=sys.stderr,
+        )
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print(

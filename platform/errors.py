@@ -1,4 +1,8 @@
-"""What can go wrong by a user's hand, as against a bug."""
+"""What can go wrong by a user's hand or a full disk, as against a bug."""
+
+import errno
+
+NO_SPACE = "No space left on device"
 
 
 class UserError(Exception):
@@ -11,3 +15,19 @@ class UserError(Exception):
 
 class RefusedError(UserError):
     """A request that would mix or overwrite finished work, refused before anything was touched."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Say whether an error, or one that it came from, is a disk or a quota that is full.
+
+    Libraries that write files themselves wrap it: safetensors in text, torch in an error of its own
+    that follows it.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return True
+        if NO_SPACE in str(link):
+            return True
+        link = link.__cause__ or link.__context__
+    return False

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import torch
 
 from millsight.platform import cli
 
@@ -127,3 +129,25 @@ def test_a_reader_that_leaves_early_is_no_error():
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert b"Traceback" not in done.stderr
+
+
+def write_plainly():
+    with Path("/dev/full").open("wb", buffering=0) as file:
+        file.write(b"0")
+
+
+def write_with_torch():
+    with Path("/dev/full").open("wb") as file:
+        torch.save(torch.zeros(100_000), file)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("write", [write_plainly, write_with_torch])
+def test_a_full_disk_is_no_bug(capsys, monkeypatch, write):
+    monkeypatch.setattr(cli, "_dispatch", lambda words: write())
+    code, _, err = run(capsys, "doctor")
+    assert code == 2
+    assert "a disk is full" in err
+    monkeypatch.setattr(cli, "_dispatch", lambda words: [][0])
+    with pytest.raises(IndexError):
+        run(capsys, "doctor")
