@@ -148,6 +148,6 @@ def test_a_full_disk_is_no_bug(capsys, monkeypatch, write):
     code, _, err = run(capsys, "doctor")
     assert code == 2
     assert "a disk is full" in err
-    monkeypatch.setattr(cli, "_dispatch", lambda words: [][0])
-    with pytest.raises(IndexError):
+    monkeypatch.setattr(cli, "_dispatch", int)
+    with pytest.raises(TypeError):
         run(capsys, "doctor")
