@@ -15,9 +15,7 @@ from millsight.evaluation.results.table import to_table
 from millsight.evaluation.results.truth import from_samples
 from millsight.evaluation.runs.commands import EvaluateConfig
 from millsight.evaluation.runs.map_sources import MapSources, map_facts, open_maps
-from millsight.platform import storage
-from millsight.platform.artifacts import MANIFEST, library_versions, open_artifact
-from millsight.platform.catalog.catalog import KIND as CATALOG
+from millsight.platform.artifacts import library_versions
 from millsight.platform.catalog.catalog import Catalog, category_of, load_data
 from millsight.platform.catalog.sample import GOOD, Sample
 from millsight.platform.errors import UserError
@@ -121,13 +119,7 @@ def _truth_rows(config: EvaluateConfig, truth: Truth) -> list[PictureResult]:
         annotations = str(config.annotations)
         category = config.category or category_of(annotations.rpartition(".")[0])
         return coco.read_truth(annotations, category)
-    return from_samples(truth.samples, synthetic=_is_generated(truth.catalog.uri))
-
-
-def _is_generated(folder: str) -> bool:
-    """Say whether a folder of pictures is the artifact of a generator."""
-    fs, local = storage.filesystem(f"{folder.rstrip('/')}/{MANIFEST}")
-    return bool(fs.exists(local)) and open_artifact(folder).manifest["kind"] != CATALOG
+    return from_samples(truth.samples)
 
 
 def _decide(rows: Sequence[PictureResult], config: EvaluateConfig) -> list[PictureResult]:

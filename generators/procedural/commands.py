@@ -11,7 +11,7 @@ from millsight.platform.commands import Outcome, OutputConfig
 from millsight.platform.fingerprints import Recipe
 
 KIND = "procedural"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass

@@ -15,6 +15,7 @@ from millsight.generators.procedural.noise import Size
 from millsight.generators.procedural.render import GOOD, render
 from millsight.generators.procedural.rendering import Rendering
 from millsight.generators.procedural.surfaces import SURFACES
+from millsight.platform.catalog.synthetic import RENDERED, mark_png
 from millsight.platform.errors import UserError
 
 CAPTIONS_FILE = "captions.jsonl"
@@ -74,7 +75,7 @@ def plan_dataset(count: int, seed: int, good_share: float) -> list[Plan]:
 def _write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _, stream = cv2.imencode(".png", picture)
-    path.write_bytes(stream.tobytes())
+    path.write_bytes(mark_png(stream.tobytes(), RENDERED))
 
 
 def _write(output: Path, index: int, plan: Plan, rendering: Rendering) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from millsight.platform.catalog.layouts import AUTO, choose_layout, split_csv
 from millsight.platform.catalog.layouts.tree import Record, Tree
 from millsight.platform.catalog.pictures import PictureError, probe_picture, read_picture_bytes
 from millsight.platform.catalog.sample import SCHEMA, SCHEMA_VERSION, Quarantined, Sample
+from millsight.platform.catalog.synthetic import find_mark
 from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Input
 
@@ -63,6 +64,9 @@ class Catalog:
         for sample in self.samples:
             row = {k: v for k, v in _row(sample).items() if k not in NO_CONTENT}
             row["boxes"] = _single(sample.boxes)
+            # Catalogs of photographs keep the fingerprints they had before there was the field.
+            if sample.synthetic is None:
+                del row["synthetic"]
             hashed.update(json.dumps(row).encode() + b"\n")
         return hashed.hexdigest()
 
@@ -110,7 +114,8 @@ class Catalog:
         Returns:
             JSON-like: ``pictures``, ``layout``, ``evidence``, ``counts`` (rows of category, split,
             label, pictures, with masks, with boxes, boxes), ``groups``, ``divided_groups``,
-            ``sizes``, ``repeated_files``, ``captions``, ``quarantined`` (count by reason).
+            ``sizes``, ``repeated_files``, ``captions``, ``synthetic`` and ``quarantined`` (counts
+            by source and by reason).
         """
         sizes = Counter(f"{sample.width}x{sample.height}" for sample in self.samples)
         groups = {(sample.category, sample.group) for sample in self.samples if sample.group}
@@ -125,6 +130,7 @@ class Catalog:
             "sizes": dict(sizes.most_common()),
             "repeated_files": len(self.samples) - len({sample.id for sample in self.samples}),
             "captions": sum(sample.caption is not None for sample in self.samples),
+            "synthetic": dict(Counter(s.synthetic for s in self.samples if s.synthetic)),
             "quarantined": dict(Counter(item.reason for item in self.quarantined).most_common()),
         }
 
@@ -276,6 +282,7 @@ def _open(tree: Tree, record: Record, category: str | None, default: str) -> Sam
         label=record.label,
         mask_uri=None if record.mask is None else tree.uri(record.mask),
         mask_id=mask_id,
+        synthetic=find_mark(data),
         boxes=tuple(_clip(box, scale, (width, height)) for box in record.boxes),
         box_labels=record.box_labels,
         caption=record.caption,

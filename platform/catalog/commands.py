@@ -175,6 +175,8 @@ def _print_summary(catalog: Catalog) -> None:
     sizes = [f"{size} ({count})" for size, count in summary["sizes"].items()]
     console.print(f"sizes: {', '.join(sizes[:6])}{' ...' if len(sizes) > 6 else ''}", markup=False)
     console.print(f"groups: {summary['groups']}, captions: {summary['captions']}")
+    for source, count in summary["synthetic"].items():
+        console.print(f"no photographs: {count} ({source})")
     divided = summary["divided_groups"]
     if divided:
         names_shown = ", ".join(divided[:SHOWN])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 GOOD = "good"
 
 SCHEMA = pa.schema(
@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
         pa.field("caption", pa.string()),
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
+        pa.field("synthetic", pa.string()),
     ],
     metadata={"millsight.schema": "samples", "millsight.schema_version": str(SCHEMA_VERSION)},
 )
@@ -50,6 +51,8 @@ class Sample:
         width: Width in pixels, upright (EXIF orientation applied).
         height: Height in pixels, upright.
         mask_id: Like ``id``, of the mask file, so that an edited mask is another dataset.
+        synthetic: How a picture that is no photograph was made, as its file says: a source of
+            ``millsight.platform.catalog.synthetic``. It stays, whatever is done to the catalog.
     """
 
     id: str
@@ -65,6 +68,7 @@ class Sample:
     width: int | None = None
     height: int | None = None
     mask_id: str | None = None
+    synthetic: str | None = None
 
     @property
     def defective(self) -> bool | None:

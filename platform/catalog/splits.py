@@ -64,9 +64,10 @@ def split(
         progress: Called with pictures decoded and pictures in all.
 
     Raises:
-        UserError: If the shares are not shares.
+        UserError: If the shares are not shares, or generated pictures lie among photographs.
     """
     wanted = _checked(shares or SHARES)
+    _refuse_mixture(catalog.samples)
     clusters = make_clusters(catalog.samples, near=near, progress=progress)
     placed = _placed(catalog.samples, clusters, previous)
     strata: dict[tuple[str, str], list[Cluster]] = defaultdict(list)
@@ -166,6 +167,17 @@ def _divide(clusters: Sequence[Cluster], shares: Mapping[str, float], seed: int)
 
 def _rank(key: str, seed: int) -> str:
     return hashlib.sha256(f"{seed} {key}".encode()).hexdigest()
+
+
+def _refuse_mixture(samples: Sequence[Sample]) -> None:
+    """Refuse to divide what was generated from photographs together with them: it would leak."""
+    generated = [sample.uri for sample in samples if sample.synthetic is not None]
+    if 0 < len(generated) < len(samples):
+        raise UserError(
+            f"--data: {len(generated)} of {len(samples)} pictures are no photographs, the first is "
+            f"{generated[0]}. Divide the photographs first, generate from their train split only, "
+            "and add what was generated to training alone."
+        )
 
 
 def _checked(shares: Mapping[str, float]) -> Mapping[str, float]:

@@ -119,9 +119,12 @@ def _write(
     from millsight.platform import storage
     from millsight.platform.catalog.catalog import content_id
     from millsight.platform.catalog.sample import GOOD
+    from millsight.platform.catalog.synthetic import mark_png
 
     picture, mask = parts
     pixels = cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()
+    if sample.synthetic is not None:
+        pixels = mark_png(pixels, sample.synthetic)
     outlined = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()
     storage.write_bytes(draft.file(f"pictures/{name}"), pixels)
     storage.write_bytes(draft.file(f"masks/{name}"), outlined)

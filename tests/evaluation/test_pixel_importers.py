@@ -30,6 +30,7 @@ from millsight.platform import storage
 from millsight.platform.artifacts import drafting
 from millsight.platform.catalog.catalog import read_folder
 from millsight.platform.catalog.sample import Sample
+from millsight.platform.catalog.synthetic import COMPOSED, RENDERED
 from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Recipe
 
@@ -58,12 +59,12 @@ class TestTruth:
         size = {"width": WIDTH, "height": HEIGHT}
         box = {"boxes": ((1.0, 2.0, 3.0, 4.0),), "box_labels": ("dent",)}
         samples = [
-            Sample("a", "a.png", "s", "test", label="dent", mask_uri=mask, **size),
+            Sample("a", "a.png", "s", "test", None, "dent", mask, synthetic=RENDERED, **size),
             Sample("b", "b.png", "s", label="good", **size),
             Sample("c", "c.png", "s", **size),
             Sample("d", "d.png", "s", label="dent", **box, **size),
         ]
-        a, b, c, d = from_samples(samples, synthetic=True)
+        a, b, c, d = from_samples(samples)
         assert (a.defective, a.defect_area, a.defect_elongation, a.has_mask) == (True, 32, 2, True)
         assert (b.defective, b.defect_area, b.defect_elongation, b.has_mask) == (
             False,
@@ -75,8 +76,16 @@ class TestTruth:
         assert d.defect_area is None
         assert [item.true_boxes for item in (a, b, c)] == [None, (), None]
         assert d.true_boxes == (ResultBox(1, 2, 3, 4, "dent"),)
-        assert a.synthetic
         assert a.split == "test"
+        assert [row.synthetic for row in (a, b)] == [True, False]
+
+    def test_what_was_made_out_of_real_pictures_is_only_learned_from(self):
+        learned = Sample("a", "a.png", "s", "train", width=9, height=9, synthetic=COMPOSED)
+        (row,) = from_samples([learned])
+        assert row.synthetic
+        for split, place in (("test", "in the split test"), (None, "in no split")):
+            with pytest.raises(UserError, match=rf"a\.png is {place}.*Judge on real ones only"):
+                from_samples([replace(learned, split=split)])
 
     def test_a_mask_of_another_size_is_named(self, tmp_path):
         mask = write_png(tmp_path / "mask.png", square(3, 11))

@@ -1,0 +1,1 @@
+"""Accepted samples as datasets that other tools, and the catalog, read."""

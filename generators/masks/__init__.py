@@ -1,0 +1,1 @@
+"""Masks of synthetic defects: where they are asked for, and what really changed."""
