@@ -24,13 +24,16 @@ class PretrainDetectorConfig(TrainingCommandConfig):
 
     Attributes:
         boxes: Artifacts of ``millsight boxes``: the pictures to learn from, with their boxes.
+        exact: Sets whose boxes or masks are exact, to learn beside them as the same class: of
+            ``millsight generate procedural``, or training splits of labelled pictures.
         training: What decides the weights.
         freeze_backbone: Whether the backbone stays as it is (METHODS: the paper's default).
         formats: Written beside the weights and checked: ``onnx``.
         loaders: Processes that read pictures ahead; 0 reads them between the steps.
     """
 
-    boxes: list[str]
+    boxes: list[str] = field(default_factory=list)
+    exact: list[str] = field(default_factory=list)
     training: DetectorTrainingConfig = field(default_factory=DetectorTrainingConfig)
     freeze_backbone: bool = True
     formats: list[Literal["onnx"]] = field(default_factory=list)
@@ -38,21 +41,22 @@ class PretrainDetectorConfig(TrainingCommandConfig):
 
 
 def pretrain(config: PretrainDetectorConfig) -> Outcome:
-    """Pretrain a detector on pseudo boxes of one class, "anomaly" (AGDP)."""
+    """Pretrain a detector on boxes of one class, "anomaly", that nobody had to draw (AGDP)."""
     config.training.check()
     config.execution.check()
+    from millsight.pretraining.detector.exact_boxes import open_exact
     from millsight.pretraining.detector.families import load_backbone_weights
     from millsight.pretraining.detector.pseudo_labels import open_boxes
-    from millsight.pretraining.detector.run import make
+    from millsight.pretraining.detector.run import Sources, make
 
-    sources = open_boxes(config.boxes)
+    sources = Sources(open_boxes(config.boxes), open_exact(config.exact))
     loaded = load_backbone_weights(config.training)
     recipe = Recipe(
         KIND,
         SCHEMA_VERSION,
         asdict(config.training)
         | {"freeze_backbone": config.freeze_backbone, "formats": config.formats},
-        {f"boxes_{at}": source.as_input() for at, source in enumerate(sources)},
+        sources.inputs(),
         {} if loaded is None else {"backbone": loaded.fingerprint},
     )
     path = config.path(recipe)

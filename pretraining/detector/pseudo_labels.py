@@ -19,10 +19,8 @@ def open_boxes(paths: Sequence[str]) -> list[Artifact]:
     """Open artifacts of ``millsight boxes``.
 
     Raises:
-        UserError: If there is none, or one is missing or of another kind.
+        UserError: If one is missing or of another kind.
     """
-    if not paths:
-        raise UserError("--boxes: name at least one artifact of `millsight boxes`.")
     return [open_artifact(path, kind=produce.KIND) for path in paths]
 
 

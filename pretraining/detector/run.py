@@ -1,22 +1,26 @@
-"""One run from pseudo boxes to a pretrained detector."""
+"""One run from boxes that nobody drew to a pretrained detector."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from millsight.platform.artifacts import Artifact, Draft
+from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training
+from millsight.platform.fingerprints import Input
 from millsight.platform.tracking import Tracker
 from millsight.platform.training import Hardware, MetricLog, train, trainer_options
 from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.detector.card import Provenance
 from millsight.pretraining.detector.commands import DETECTOR, PretrainDetectorConfig
 from millsight.pretraining.detector.config import DetectorTrainingConfig
+from millsight.pretraining.detector.exact_boxes import read_exact
 from millsight.pretraining.detector.families import build_detector
 from millsight.pretraining.detector.module import DetectorModule
 from millsight.pretraining.detector.pictures import BoxedPicture, BoxedPictures, DetectionData
@@ -27,9 +31,41 @@ CLASSES = ("anomaly",)
 COMPARED = 4
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What a detector is pretrained on.
+
+    Attributes:
+        pseudo: Artifacts of ``millsight boxes``.
+        exact: Sets with exact boxes.
+    """
+
+    pseudo: Sequence[Artifact]
+    exact: Sequence[Catalog]
+
+    def __post_init__(self) -> None:
+        """Refuse nothing to learn from."""
+        if not self.pseudo and not self.exact:
+            raise UserError("--boxes: name at least one artifact of `millsight boxes`, or --exact.")
+
+    def inputs(self) -> dict[str, Input]:
+        """Name them as an artifact's inputs."""
+        named = {f"boxes_{at}": source.as_input() for at, source in enumerate(self.pseudo)}
+        return named | {f"exact_{at}": source.as_input() for at, source in enumerate(self.exact)}
+
+    def pictures(self) -> list[BoxedPicture]:
+        """Read them.
+
+        Raises:
+            UserError: If a file of boxes or a mask is wrong.
+        """
+        pseudo = [picture for source in self.pseudo for picture in read_boxes(source)]
+        return pseudo + [picture for source in self.exact for picture in read_exact(source)]
+
+
 def make(
     config: PretrainDetectorConfig,
-    sources: Sequence[Artifact],
+    sources: Sources,
     loaded: LoadedWeights | None,
     draft: Draft,
     tracker: Tracker,
@@ -41,7 +77,7 @@ def make(
     """
     torch.set_num_threads(config.threads)
     settings = config.training
-    pictures = [picture for source in sources for picture in read_boxes(source)]
+    pictures = sources.pictures()
     if len(pictures) < settings.batch_size:
         raise UserError(
             f"--training.batch_size {settings.batch_size}: there are {len(pictures)} pictures."
@@ -67,9 +103,7 @@ def make(
         detector.cpu(),
         draft.file(DETECTOR),
         CLASSES,
-        provenance=Provenance(
-            loaded, {f"boxes_{at}": box.as_input() for at, box in enumerate(sources)}, settings
-        ),
+        provenance=Provenance(loaded, sources.inputs(), settings),
         metrics=metrics,
         examples=examples(pictures, config.formats),
     )
