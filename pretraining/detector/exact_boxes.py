@@ -40,6 +40,23 @@ def read_exact(catalog: Catalog) -> list[BoxedPicture]:
     return [_boxed(sample) for sample in catalog]
 
 
+def sample_boxes(sample: Sample) -> NDArray[np.float32]:
+    """Return a picture's boxes, those of its mask where it has none: ``(N, 4)`` xyxy pixels.
+
+    Raises:
+        UserError: If the mask cannot be read.
+    """
+    boxes = np.array(sample.boxes, np.float32).reshape(-1, 4)
+    if sample.mask_uri is None or len(boxes) or not sample.width or not sample.height:
+        return boxes
+    try:
+        return mask_boxes(open_mask(sample.mask_uri, (sample.width, sample.height)))
+    except PictureError as error:
+        raise UserError(
+            f"mask {sample.mask_uri}: {error}; mend it, or make the set anew."
+        ) from None
+
+
 def mask_boxes(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the bounds of a mask's components, neighbouring ones joined.
 
@@ -74,10 +91,5 @@ def _usable(catalog: Catalog, path: str) -> Catalog:
 
 
 def _boxed(sample: Sample) -> BoxedPicture:
-    boxes = np.array(sample.boxes, np.float32).reshape(-1, 4)
-    if sample.mask_uri and not len(boxes) and sample.width and sample.height:
-        try:
-            boxes = mask_boxes(open_mask(sample.mask_uri, (sample.width, sample.height)))
-        except PictureError as error:
-            raise UserError(f"--exact: mask {sample.mask_uri}: {error}") from None
+    boxes = sample_boxes(sample)
     return BoxedPicture(sample.uri, boxes, np.zeros(len(boxes), np.int64), sample.id)

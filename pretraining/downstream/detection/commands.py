@@ -29,6 +29,8 @@ class FinetuneDetectionConfig(TrainingCommandConfig):
         category: Material and line; only this one of a catalog that has several.
         split: Predicted with the finetuned detector; its truth goes into the result table alone.
         seeds: One training each: of the pictures drawn, new layers, order and augmentation.
+        extra: Sets of synthetic pictures (``millsight generate sample``) to learn beside the
+            labelled ones; none is validated or predicted.
         training: What decides the weights, but for ``seed``.
         formats: Written beside the weights and checked: ``onnx``.
         loaders: Processes that read pictures ahead; 0 reads them between the steps.
@@ -39,6 +41,7 @@ class FinetuneDetectionConfig(TrainingCommandConfig):
     category: str | None = None
     split: str = "test"
     seeds: list[int] = field(default_factory=lambda: [0])
+    extra: list[str] = field(default_factory=list)
     training: FinetuningConfig = field(default_factory=FinetuningConfig)
     formats: list[Literal["onnx"]] = field(default_factory=list)
     loaders: int = 0
@@ -69,26 +72,27 @@ def detection(config: FinetuneDetectionConfig) -> Outcome:
 def finetune(config: FinetuneDetectionConfig) -> Artifact:
     """Finetune with the one seed of ``config.training``, unless that is done."""
     from millsight.platform.catalog.catalog import load_data
-    from millsight.pretraining.downstream.detection.run import make
+    from millsight.pretraining.downstream.detection.extra import open_extra
+    from millsight.pretraining.downstream.detection.run import Sources, make
     from millsight.pretraining.downstream.detection.start import load_start
 
     catalog = load_data(config.data, config.layout, config.category)
-    start = load_start(config.training)
+    sources = Sources(catalog, load_start(config.training), open_extra(config.extra))
     settings = asdict(config.training) | {"weights": None, "split": config.split}
     settings["formats"] = config.formats
     recipe = Recipe(
         KIND,
         SCHEMA_VERSION,
         settings,
-        {"data": catalog.as_input()} | start.inputs(),
-        start.fingerprints(),
+        sources.inputs(),
+        sources.start.fingerprints(),
     )
     path = config.path(recipe)
     artifact = config.find(recipe)
     if artifact is None:
         info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
         with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:
-            metrics = make(config, catalog, start, draft, tracker)
+            metrics = make(config, sources, draft, tracker)
             tracker.summary(metrics)
             artifact = draft.commit(metrics)
     print(json.dumps(artifact.manifest["metrics"], indent=2))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from millsight.platform.artifacts import Draft
 from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training
+from millsight.platform.fingerprints import Input
 from millsight.platform.progress import progress_bar
 from millsight.platform.runs import QUARANTINE_FILE
 from millsight.platform.tracking import Tracker
@@ -26,13 +29,34 @@ from millsight.pretraining.detector.release import release
 from millsight.pretraining.detector.run import examples, options
 from millsight.pretraining.detector.selection import Selection, log_nothing
 from millsight.pretraining.downstream.detection.commands import FinetuneDetectionConfig
+from millsight.pretraining.downstream.detection.extra import read_extra
 from millsight.pretraining.downstream.detection.labelled import LabelledData, choose
 from millsight.pretraining.downstream.detection.outputs import write_predictions
 from millsight.pretraining.downstream.detection.start import Start
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What a detector is finetuned from.
+
+    Attributes:
+        catalog: Labelled pictures.
+        start: Weights.
+        extra: Synthetic pictures.
+    """
+
+    catalog: Catalog
+    start: Start
+    extra: Sequence[Catalog]
+
+    def inputs(self) -> dict[str, Input]:
+        """Name them as an artifact's inputs."""
+        named = {f"extra_{at}": found.as_input() for at, found in enumerate(self.extra)}
+        return {"data": self.catalog.as_input()} | self.start.inputs() | named
+
+
 def make(
-    config: FinetuneDetectionConfig, catalog: Catalog, start: Start, draft: Draft, tracker: Tracker
+    config: FinetuneDetectionConfig, sources: Sources, draft: Draft, tracker: Tracker
 ) -> dict[str, Any]:
     """Finetune and predict; return the artifact's metrics.
 
@@ -42,19 +66,20 @@ def make(
     torch.set_num_threads(config.threads)
     settings = config.training
     with progress_bar("reading pictures") as progress:
-        data = choose(catalog, config, progress)
+        data = choose(sources.catalog, config, progress)
+    extra = read_extra(sources.extra, data.classes)
     if len(data.learned) < settings.batch_size:
         raise UserError(
             f"--training.batch_size {settings.batch_size}: there are {len(data.learned)} labelled "
             "pictures; lower it, or label more."
         )
-    detector, account = start.build(settings, len(data.classes))
+    detector, account = sources.start.build(settings, len(data.classes))
     print(f"Start {settings.weights or settings.backbone}: {account}")
     detector.freeze_backbone(False)
     selection = _selection(config, data, draft, tracker.log)
     training = Training(
         DetectorModule(detector, settings),
-        DetectionData(data.learned, data.validated, settings, config.loaders),
+        DetectionData([*data.learned, *extra], data.validated, settings, config.loaders),
         (MetricLog(tracker.log), *_kept(config, selection)),
         {**options(settings), "check_val_every_n_epoch": settings.validate_every},
     )
@@ -79,6 +104,7 @@ def make(
     metrics = {
         "seed": settings.seed,
         "pictures_learned": len(data.learned),
+        "synthetic_learned": len(extra),
         "boxes_learned": sum(len(picture.boxes) for picture in data.learned),
         "pictures_validated": len(data.validated),
         "pictures_predicted": len(data.predicted) - len(unread),
@@ -91,9 +117,7 @@ def make(
         detector.cpu(),
         draft.file(DETECTOR),
         data.classes,
-        provenance=Provenance(
-            start.backbone, {"data": catalog.as_input()} | start.inputs(), settings
-        ),
+        provenance=Provenance(sources.start.backbone, sources.inputs(), settings),
         metrics=metrics,
         examples=examples(data.validated, config.formats),
     )

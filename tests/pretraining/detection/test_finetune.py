@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from millsight.platform import cli
 from millsight.platform.artifacts import Artifact, open_artifact
 from millsight.platform.catalog.catalog import load_data
+from millsight.platform.catalog.synthetic import COMPOSED, mark_png
 from millsight.pretraining.detector.export import load_detector, read_class_names
 
 TINY = [
@@ -220,3 +221,16 @@ def _equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool
 def _detection_metrics(output: Path) -> dict[str, float]:
     metrics: dict[str, float] = open_artifact(output).manifest["metrics"]
     return metrics
+
+
+def test_synthetic_pictures_are_learnt_beside_the_labelled_ones(data: Path, folder: Path) -> None:
+    synthetic = coco_set(folder / "synthetic", {"train": 8})
+    for picture in synthetic.rglob("*.png"):
+        picture.write_bytes(mark_png(picture.read_bytes(), COMPOSED))
+    output = folder / "with-extra"
+    words = ["--extra", str(synthetic), "--training.labelled", "8", "--training.epochs", "1"]
+    assert finetune(data, output, *words) == 0
+    (run,) = runs_of(output)
+    metrics = run.manifest["metrics"]
+    assert (metrics["pictures_learned"], metrics["synthetic_learned"]) == (8, 8)
+    assert "extra_0" in run.manifest["inputs"]
