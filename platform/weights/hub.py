@@ -84,6 +84,48 @@ def fetch_repository(source: str, rest: str, *, offline: bool) -> Path:
     Raises:
         UserError: If the revision is not a full commit, or see ``load_weights``.
     """
+    repository, revision = _pinned(source, rest)
+    config = _first_on_hub(source, repository, tuple(LAYOUTS), revision, offline=offline)
+    _first_on_hub(source, repository, LAYOUTS[config.name], revision, offline=offline)
+    return config.parent
+
+
+def fetch_files(source: str, patterns: Sequence[str], *, offline: bool) -> Path:
+    """Fetch those files of ``[hf:]ORG/REPO@REVISION`` that match; return the folder they lie in.
+
+    Args:
+        source: The source string.
+        patterns: With ``*``, as ``fnmatch`` reads them.
+        offline: Look only among what was fetched earlier.
+
+    Raises:
+        UserError: If the revision is not a full commit, or the files cannot be fetched.
+    """
+    import httpx
+    from huggingface_hub import constants, snapshot_download
+
+    repository, revision = _pinned(source, source.removeprefix("hf:"))
+    wanted = list(patterns)
+    try:
+        if not offline:
+            _probe(constants.ENDPOINT)
+        return Path(
+            snapshot_download(
+                repository, revision=revision, allow_patterns=wanted, local_files_only=offline
+            )
+        )
+    # ValueError: the hub's client on a malformed repository name.
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{source} cannot be downloaded: {reason}. Ways out: on a machine with network run "
+            f"`hf download {repository} --revision {revision} --local-dir DIR`, bring DIR here and "
+            f"name it instead; or bring that machine's cache to {constants.HF_HUB_CACHE} (HF_HOME "
+            "moves it)."
+        ) from error
+
+
+def _pinned(source: str, rest: str) -> tuple[str, str]:
     repository, _, revision = rest.partition("@")
     if repository.count("/") != 1 or not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise UserError(
@@ -91,9 +133,7 @@ def fetch_repository(source: str, rest: str, *, offline: bool) -> Path:
             "cannot change under you: hf:ORG/REPO@REVISION. The commit is on the repository's page "
             f"under Files and versions (https://huggingface.co/{repository}/commits/main)."
         )
-    config = _first_on_hub(source, repository, tuple(LAYOUTS), revision, offline=offline)
-    _first_on_hub(source, repository, LAYOUTS[config.name], revision, offline=offline)
-    return config.parent
+    return repository, revision
 
 
 def _first_on_hub(

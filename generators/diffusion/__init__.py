@@ -1,0 +1,1 @@
+"""Latent diffusion: open a base model, adapt it, make samples with it."""

@@ -1,0 +1,1 @@
+"""Adapting a base model to defect classes: new tokens and low-rank weights."""

@@ -1,0 +1,61 @@
+"""Prompts as what the U-Net attends to, for one text encoder or SDXL's two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from millsight.generators.diffusion.training.tokens import towers
+
+States = dict[str, Tensor]
+
+
+def encode_prompts(pipeline: Any, sentences: Sequence[str]) -> States:
+    """Encode sentences as diffusers' own pipelines do.
+
+    Args:
+        pipeline: With its text encoders.
+        sentences: As the tokenizer gets them.
+
+    Returns:
+        ``prompt_embeds`` ``(P, 77, D)``; for SDXL ``pooled_prompt_embeds`` ``(P, E)`` too.
+    """
+    pairs = towers(pipeline)
+    if len(pairs) == 1:
+        return {"prompt_embeds": _run(*pairs[0], sentences).last_hidden_state}
+    outputs = [_run(*pair, sentences) for pair in pairs]
+    return {
+        # The last layer but one of both; the pooled text is the second encoder's.
+        "prompt_embeds": torch.cat([output.hidden_states[-2] for output in outputs], dim=-1),
+        "pooled_prompt_embeds": outputs[-1].text_embeds,
+    }
+
+
+def unet_arguments(states: Mapping[str, Tensor], side: int) -> dict[str, Any]:
+    """Return the U-Net's keyword arguments for text states of ``side`` x ``side`` pictures."""
+    arguments: dict[str, Any] = {"encoder_hidden_states": states["prompt_embeds"]}
+    pooled = states.get("pooled_prompt_embeds")
+    if pooled is not None:
+        # SDXL's size conditioning: original size, corner of the crop, size wanted.
+        sizes = pooled.new_tensor([side, side, 0, 0, side, side]).expand(len(pooled), 6)
+        arguments["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": sizes}
+    return arguments
+
+
+def take(states: Mapping[str, Tensor], rows: Tensor) -> States:
+    """Return the states of some sentences."""
+    return {name: tensor[rows] for name, tensor in states.items()}
+
+
+def _run(tokenizer: Any, encoder: Any, sentences: Sequence[str]) -> Any:
+    tokens = tokenizer(
+        list(sentences),
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    return encoder(tokens.input_ids.to(encoder.device), output_hidden_states=True)
