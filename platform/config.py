@@ -106,9 +106,10 @@ def from_text(text: str, kind: Any) -> Any:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-    if not _is_list(kind) or isinstance(value, list):
+    of = _list_of(kind)
+    if of is None or isinstance(value, list) or (is_union and value is None):
         return value
-    return [text if typing.get_args(kind)[0] is str else value]
+    return [text if of is str else value]
 
 
 def _build(config_class: type, values: Mapping[str, Any]) -> Any:
@@ -189,15 +190,23 @@ def _join_lists(argv: Sequence[str], fields: Mapping[str, tuple[Any, bool]]) -> 
         key = key.removesuffix("+")
         kind = fields[key][0] if word.startswith("--") and key in fields else None
         follows = bool(pending) and not pending[0].startswith("--")
-        if not _is_list(kind) or not (sign or follows):
+        if _list_of(kind) is None or not (sign or follows):
             words.append(word)
             continue
-        lists.setdefault(key, []).extend(from_text(text if sign else pending.pop(0), kind))
+        values = from_text(text if sign else pending.pop(0), kind)
+        if values is None:
+            words.append(f"--{key}=null")
+        else:
+            lists.setdefault(key, []).extend(values)
     return words + [f"--{key}={json.dumps(values)}" for key, values in lists.items()]
 
 
-def _is_list(kind: Any) -> bool:
-    return typing.get_origin(kind) in (list, tuple)
+def _list_of(kind: Any) -> Any:
+    """Return what a list's items are, ``None`` where the kind is no list; it may be optional."""
+    for own in (kind, *typing.get_args(kind)):
+        if typing.get_origin(own) in (list, tuple):
+            return typing.get_args(own)[0]
+    return None
 
 
 def _from_flag(

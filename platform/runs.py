@@ -23,7 +23,7 @@ QUARANTINE_FILE = "quarantine.json"
 Finish = Callable[[StageOutput, Draft], Mapping[str, Any]]
 
 
-class _GivenUpError(Exception):
+class GivenUpError(Exception):
     """Shards failed for good; ends the block that tracks the run as failed."""
 
     def __init__(self, report: ExecutionReport) -> None:
@@ -72,7 +72,7 @@ class StageRun:
         """
         try:
             return _outcome(self._run(stage, samples, finish))
-        except _GivenUpError as error:
+        except GivenUpError as error:
             _print_failed(error.report, f"{self.path.rstrip('/')}.partial")
             return Outcome(EXIT_FAILED)
 
@@ -92,7 +92,7 @@ class StageRun:
             report = executor.run(stage, shards, store, on_landed)
             tracker.summary(_report_metrics(report))
             if report.failed:
-                raise _GivenUpError(report)
+                raise GivenUpError(report)
             metrics = self._write(draft, store.merge(shards), finish)
             tracker.summary(metrics)
             return draft.commit(metrics)

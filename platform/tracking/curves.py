@@ -128,7 +128,7 @@ def _panel(name: str, lines: Sequence[Line | None]) -> dict[str, Any]:
     last = max(int(known.index.max()), 1)
 
     def y(value: float) -> float:
-        share = (min(max(value, low), high) - low) / span
+        share = float((min(max(value, low), high) - low) / span)
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
     def path(line: Line) -> str:

@@ -29,12 +29,14 @@ class Settings:
         output: Where to.
         names: Several.
         method: How.
+        labels: Some of them; by default all.
     """
 
     data: str
     output: str | None = None
     names: list[str] = field(default_factory=list)
     method: Method = field(default_factory=Method)
+    labels: list[str] | None = None
 
 
 def parse(*argv: str) -> Settings:
@@ -102,6 +104,12 @@ def test_a_repeated_list_flag_adds_up():
     parsed = parse("--names", "a.k=1", "--data=x", "--names=b: c", "--names", "[d, e]")
     assert parsed.names == ["a.k=1", "b: c", "d", "e"]
     assert parse("--data=x", "--names", "a", "--names+", "b", "--names+=c").names == ["a", "b", "c"]
+
+
+def test_a_list_that_may_be_left_out_takes_one_word_too():
+    assert parse("--data=x", "--labels", "pit").labels == ["pit"]
+    assert parse("--data=x", "--labels", "pit", "--labels=[dent]").labels == ["pit", "dent"]
+    assert parse("--data=x", "--labels", "null").labels is None
 
 
 def test_a_group_is_set_whole_or_named():
