@@ -211,7 +211,7 @@ def training_loader(
     seed: int,
     loaders: int,
     trainer: Trainer | None,
-    collate: Callable[[Sequence[Any]], Any],
+    collate: Callable[[list[Any]], Any],
 ) -> DataLoader[Any]:
     """Load a dataset that is asked by ``(epoch, index)``: shuffled, whole batches only.
 

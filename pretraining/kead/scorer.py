@@ -20,7 +20,7 @@ from millsight.pretraining.kead.references import choose_references
 def make_scorer(
     samples: Sequence[Sample], device: str = "cpu", config: KeADConfig | None = None
 ) -> AnomalyScorer:
-    """Learn the category that most of the samples are of; see ``ScorerMaker``.
+    """Learn from good training pictures, all as one category; see ``ScorerMaker``.
 
     Raises:
         UserError: If no picture of the training split is known to be good, or one does not decode.
@@ -32,7 +32,6 @@ def make_scorer(
             "label good; see: millsight data inspect"
         )
     kead = KeAD.load(config or KeADConfig(), device)
-    # One bank for all: a plate's score is only ever compared with the same plate's.
     merged = [replace(one, category=goods[0].category) for one in goods]
     (references,) = choose_references(merged, kead.config).values()
     kead.learn(goods[0].category, [_open(one) for one in references])

@@ -203,6 +203,7 @@ def outages(tmp_path: Path) -> Iterator[list[Outage]]:
         yield begun
 
 
+@pytest.mark.slow
 def test_no_outage_fails_or_holds_a_run_beyond_the_bound(outages: list[Outage]) -> None:
     for (when, _), outage in zip(OUTAGES, outages, strict=True):
         if when == "middle":

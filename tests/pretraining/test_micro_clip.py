@@ -79,6 +79,7 @@ def test_the_teachers_features_do_not_depend_on_the_batch(pictures):
     torch.testing.assert_close(together, alone, rtol=0, atol=4e-3)
 
 
+@pytest.mark.slow
 def test_every_loss_goes_down(pictures):
     settings = replace(SETTINGS, epochs=8, learning_rate=3e-3)
     data = read_captioned(Path(pictures), size=32, grid=4)

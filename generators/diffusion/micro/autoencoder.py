@@ -56,7 +56,9 @@ class AutoencoderModule(lightning.LightningModule):
             "edges": _edges(returned, pixels, weights),
             "kl": posterior.kl().mean() / pixels[0, 0].numel(),
         }
-        loss = parts["pixels"] + self.config.edges * parts["edges"] + self.config.kl * parts["kl"]
+        loss: Tensor = (
+            parts["pixels"] + self.config.edges * parts["edges"] + self.config.kl * parts["kl"]
+        )
         require_finite(loss, self.global_step)
         for name, value in (parts | {"loss": loss}).items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -69,7 +69,7 @@ class DenoiserModule(lightning.LightningModule):
         self.config = config
         self.network = nn.ModuleDict({"unet": pipeline.unet, "text": pipeline.text_encoder}).train()
         self.network.to(memory_format=torch.channels_last)
-        average = get_ema_multi_avg_fn(config.ema)
+        average: Any = cast(Any, get_ema_multi_avg_fn)(config.ema)
         self.average = AveragedModel(self.network, multi_avg_fn=average).eval()
         self.average.requires_grad_(False)
         self._scheduler = pipeline.scheduler

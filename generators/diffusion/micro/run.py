@@ -105,7 +105,7 @@ def make_pipeline(
     with progress_bar("Encoding held-out pictures") as progress:
         unseen = encode(vae, held_out, progress)
     plain = tokenize(pipeline.tokenizer, [own[0] for own in held_out.sentences])
-    network = module.average.module
+    network: Any = module.average.module
     pipeline.unet.load_state_dict(network["unet"].state_dict())
     pipeline.text_encoder.load_state_dict(network["text"].state_dict())
     metrics = {

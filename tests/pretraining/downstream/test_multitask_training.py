@@ -16,6 +16,7 @@ from millsight.pretraining.downstream.multitask.predict import predict
 from millsight.pretraining.downstream.multitask.threshold import choose_thresholds
 
 
+@pytest.mark.slow
 def test_it_overfits_eight_pictures(eight, tmp_path):
     settings = replace(SETTINGS, epochs=27, batch_size=8, learning_rate=6e-3, encoder_rate=1.0)
     four_times = eight.take(np.tile(np.arange(8), 4))

@@ -1,0 +1,1 @@
+"""Which generated samples may stay: filters calibrated on the real pictures, and trying again."""

@@ -1,0 +1,164 @@
+"""The real pictures that generated ones are held against, and how near those lie to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millsight.generators.diffusion.training.crops import defect_classes, squares
+from millsight.generators.filters.config import FilterConfig
+from millsight.generators.filters.looks import Looks, Picture, crop_around, look
+from millsight.generators.masks.sources import real_mask, real_picture
+from millsight.generators.quality.features import FeatureNet, cosine_distances
+from millsight.platform.catalog.catalog import Catalog
+from millsight.platform.catalog.sample import GOOD, Sample
+from millsight.platform.errors import UserError
+from millsight.platform.progress import Progress
+
+TRAIN = "train"
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One crop of a real picture, by name.
+
+    Attributes:
+        sample: The picture.
+        label: Class of the defect in the crop, or good.
+        place: For good ones, the defect whose square is cut out of the good picture.
+    """
+
+    sample: Sample
+    label: str
+    place: Sample | None = None
+
+    @property
+    def object(self) -> str:
+        """The physical object; a picture without a group is one by itself."""
+        return f"{self.sample.category}/{self.sample.group or self.sample.id}"
+
+    def cut(self, config: FilterConfig) -> Picture:
+        """Return its pixels, ``(S, S, 3)`` uint8.
+
+        Raises:
+            UserError: If the picture does not decode.
+        """
+        picture = real_picture(self.sample)
+        if self.place is None:
+            return crop_around(picture, real_mask(self.sample, self.label), config)
+        found = [real_mask(self.place, label) for label in defect_classes([self.place])]
+        masks = [mask for mask in found if mask is not None]
+        if not masks:
+            return picture
+        x, y, side = squares(masks[0], config.context, config.least_side)[0]
+        height, width = picture.shape[:2]
+        side = min(side, height, width)
+        x, y = min(x, width - side), min(y, height - side)
+        return picture[y : y + side, x : x + side]
+
+
+@dataclass(frozen=True)
+class RealCrops:
+    """N crops of real pictures.
+
+    Attributes:
+        crops: What they are.
+        looks: What they look like.
+    """
+
+    crops: tuple[Crop, ...]
+    looks: Looks
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    @cached_property
+    def labels(self) -> NDArray[np.str_]:
+        """``(N,)`` classes."""
+        return np.array([crop.label for crop in self.crops])
+
+    @cached_property
+    def objects(self) -> NDArray[np.str_]:
+        """``(N,)`` names of physical objects."""
+        return np.array([crop.object for crop in self.crops])
+
+    @cached_property
+    def splits(self) -> NDArray[np.str_]:
+        """``(N,)`` splits."""
+        return np.array([crop.sample.split or "" for crop in self.crops])
+
+    def select(self, chosen: NDArray[np.bool_]) -> RealCrops:
+        """Return the crops of an ``(N,)`` mask."""
+        kept = tuple(self.crops[at] for at in np.flatnonzero(chosen))
+        return RealCrops(kept, self.looks.select(chosen))
+
+    def of_class(self, label: str) -> RealCrops:
+        """Return the crops of a class."""
+        return self.select(self.labels == label)
+
+    @property
+    def object_count(self) -> int:
+        """Number of different physical objects."""
+        return len(set(self.objects.tolist()))
+
+    def nearest_others(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return ``(N,)`` distances of each crop to the nearest one of another object.
+
+        Infinite where there is no other object.
+
+        Args:
+            vectors: ``looks.features`` or ``looks.pixels``.
+        """
+        if not len(self):
+            return np.empty(0, np.float32)
+        distances = cosine_distances(vectors, vectors)
+        distances[self.objects[:, None] == self.objects[None, :]] = np.inf
+        nearest: NDArray[np.float32] = distances.min(axis=1)
+        return nearest
+
+
+def load_crops(
+    network: FeatureNet, catalog: Catalog, config: FilterConfig, progress: Progress | None = None
+) -> RealCrops:
+    """Look at every real defect of every split, and at as many good places of the training split.
+
+    Good places are squares of the training defects' sizes and positions, on good pictures.
+    Synthetic pictures are left out.
+
+    Args:
+        network: Gives the features.
+        catalog: Real pictures with their splits.
+        config: How crops are cut.
+        progress: Called with crops done and crops in all.
+
+    Raises:
+        UserError: If there is no defect, or a picture does not decode.
+    """
+    real = [sample for sample in catalog if sample.synthetic is None]
+    defects = [Crop(sample, label) for sample in real for label in defect_classes([sample])]
+    if not defects:
+        raise UserError(
+            f"--data {catalog.uri}: no picture of a defect to hold generated ones against; see: "
+            "millsight data inspect"
+        )
+    plates = [sample for sample in real if sample.split == TRAIN and sample.defective is False]
+    places = [crop.sample for crop in defects if crop.sample.split == TRAIN] if plates else []
+    # Over all of the plates: neighbours in a catalog often show one object.
+    step = max(1, len(plates) // max(1, len(places)))
+    shown = [plates[at * step % len(plates)] for at in range(len(places))]
+    goods = [Crop(plate, GOOD, place) for plate, place in zip(shown, places, strict=True)]
+    crops = tuple(defects + goods)
+    return RealCrops(crops, look(network, _cuts(crops, config, progress)))
+
+
+def _cuts(
+    crops: Sequence[Crop], config: FilterConfig, progress: Progress | None
+) -> Iterator[Picture]:
+    for done, crop in enumerate(crops, 1):
+        yield crop.cut(config)
+        if progress is not None:
+            progress(done, len(crops))

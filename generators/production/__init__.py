@@ -1,0 +1,1 @@
+"""From a spec to a labelled set: engines on any executor, filters, further attempts, export."""

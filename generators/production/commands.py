@@ -1,0 +1,115 @@
+"""``millsight generate sample``; light to import."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from millsight.generators.copy_paste.engine import CopyPasteConfig
+from millsight.generators.diffusion.config import DiffusionConfig
+from millsight.generators.filters.config import BudgetConfig, FilterConfig
+from millsight.generators.procedural.engine import ProceduralConfig
+from millsight.generators.samples import SampleSpec
+from millsight.platform.artifacts import drafting, find_artifact
+from millsight.platform.commands import EXIT_QUARANTINED, Outcome, OutputConfig
+from millsight.platform.executors import ExecutionConfig
+from millsight.platform.fingerprints import Recipe
+from millsight.platform.tracking import RunInfo, TrackingConfig, track
+
+KIND = "generated"
+SCHEMA_VERSION = 1
+# Which settings decide the pictures of a mode.
+ENGINES = {
+    "procedural": "procedural",
+    "copy_paste": "copy_paste",
+    "variation": "diffusion",
+    "inpaint": "diffusion",
+    "text": "diffusion",
+}
+
+
+@dataclass(kw_only=True)
+class GenerateSampleConfig(OutputConfig):
+    """Settings of ``millsight generate sample``.
+
+    Attributes:
+        data: Folder of real pictures in any layout, or a catalog: plates and defects come from its
+            ``train`` split, and filters compare with it.
+        layout: Of ``data``; ``auto`` looks at the folder.
+        category: Material and line; only this one of a catalog that has several.
+        spec: What to make.
+        procedural: Settings of mode ``procedural``.
+        copy_paste: Settings of mode ``copy_paste``.
+        diffusion: Settings of modes ``variation``, ``inpaint`` and ``text``.
+        filters: How strictly samples are judged.
+        scorer: Who says whether a defect stands out as an anomaly, for example ``kead``; by default
+            nobody is asked.
+        budget: How much may be tried.
+        format: Layout of the set: ``folder`` (one folder per class, and masks), ``coco`` or
+            ``yolo``.
+        zip: Also write the set as ``set.zip``.
+        execution: Where the pictures are made; each of Ray's actors holds one model.
+        tracking: Who is told.
+    """
+
+    data: str
+    spec: SampleSpec
+    layout: str = "auto"
+    category: str | None = None
+    procedural: ProceduralConfig = field(default_factory=ProceduralConfig)
+    copy_paste: CopyPasteConfig = field(default_factory=CopyPasteConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    filters: FilterConfig = field(default_factory=FilterConfig)
+    scorer: str | None = None
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    format: Literal["folder", "coco", "yolo"] = "folder"
+    zip: bool = False
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the settings that decide what is in the set."""
+        engine = ENGINES[self.spec.mode]
+        budget = asdict(self.budget)
+        # The set does not depend on it.
+        del budget["batch_size"]
+        return {
+            "spec": asdict(self.spec),
+            engine: asdict(getattr(self, engine)),
+            "filters": asdict(self.filters),
+            "scorer": self.scorer,
+            "budget": budget,
+            "format": self.format,
+            "zip": self.zip,
+        }
+
+
+def sample(config: GenerateSampleConfig) -> Outcome:
+    """Make labelled synthetic defects, judge each, and try again for those that are rejected."""
+    config.spec.check()
+    config.filters.check()
+    config.budget.check()
+    from millsight.generators.production.produce import open_sources, produce
+
+    sources = open_sources(config)
+    recipe = Recipe(
+        KIND,
+        SCHEMA_VERSION,
+        config.deciding(),
+        {"data": sources.catalog.as_input()},
+        sources.weights,
+    )
+    path = config.path(recipe)
+    artifact = find_artifact(path, recipe)
+    if artifact is None:
+        info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
+        with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:
+            metrics = produce(config, sources, draft, tracker)
+            tracker.summary(metrics)
+            artifact = draft.commit(metrics)
+    else:
+        print("Made already:")
+    metrics = artifact.manifest["metrics"]
+    print(f"{metrics['accepted']} of {metrics['wanted']} samples: {artifact.path}")
+    short = metrics["accepted"] < metrics["wanted"]
+    return Outcome(EXIT_QUARANTINED if short else 0, artifact)

@@ -1,0 +1,93 @@
+"""`millsight generate sample` from a catalog of real pictures to a labelled set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from defect_materials import write_materials
+
+from millsight.platform.catalog.catalog import Catalog, load_data
+from millsight.platform.catalog.synthetic import COMPOSED
+from millsight.platform.cli import main
+
+
+@pytest.fixture
+def catalog(tmp_path) -> Path:
+    materials = write_materials(tmp_path / "real")
+    path = tmp_path / "real.parquet"
+    Catalog((*materials.plates, *materials.defects)).write(path)
+    return path
+
+
+def generate(catalog: Path, tmp_path: Path, *words: str) -> int:
+    tracking = ["--tracking.wandb", "disabled", "--tracking.directory", str(tmp_path / "tracking")]
+    places = ["--data", str(catalog), "--output", str(tmp_path / "made")]
+    fixed = ["--spec.label", "scratch", "--spec.count", "5", "--execution.device", "cpu"]
+    return main(["generate", "sample", *places, *fixed, *tracking, *words])
+
+
+def test_a_set_is_what_its_provenance_says_and_is_read_back(catalog, tmp_path, capsys):
+    assert generate(catalog, tmp_path, "--zip", "true") == 0
+    made = tmp_path / "made"
+    samples = list(load_data(str(made / "set")))
+    assert [(one.label, one.split, one.synthetic) for one in samples] == (
+        [("scratch", "train", COMPOSED)] * 5
+    )
+    rows = [json.loads(line) for line in (made / "set" / "provenance.jsonl").open()]
+    assert sorted(row["request"]["index"] for row in rows) == list(range(5))
+    for sample in samples:
+        assert sample.mask_uri is not None
+        mask = cv2.imread(sample.mask_uri, cv2.IMREAD_GRAYSCALE)
+        assert np.isin(mask, (0, 255)).all()
+        assert mask.any()
+    for name in ("set.zip", "accepted.jpg", "set/README.md"):
+        assert (made / name).stat().st_size > 0
+    metrics = json.loads((made / "artifact.json").read_text())["metrics"]
+    assert (metrics["wanted"], metrics["accepted"], metrics["missing"]) == (5, 5, [])
+    assert "5 of 5 samples of scratch accepted" in capsys.readouterr().out
+    assert not (made / "shards").exists()
+
+    before = (made / "artifact.json").stat().st_mtime_ns
+    assert generate(catalog, tmp_path, "--zip", "true") == 0
+    assert "Made already" in capsys.readouterr().out
+    assert (made / "artifact.json").stat().st_mtime_ns == before
+
+
+def test_a_set_that_is_short_says_so_and_exits_3(catalog, tmp_path, capsys):
+    quota = ["--filters.quota", "2", "--budget.attempts", "2"]
+    assert generate(catalog, tmp_path, *quota) == 3
+    out = capsys.readouterr().out
+    assert "2 of 5 samples of scratch accepted" in out
+    assert "3 are missing" in out
+    assert len(list(load_data(str(tmp_path / "made" / "set")))) == 2
+    assert (tmp_path / "made" / "rejected.jpg").exists()
+
+
+def test_the_set_does_not_depend_on_shards_and_batches(catalog, tmp_path):
+    assert generate(catalog, tmp_path) == 0
+    cut = ["--execution.shard_size", "2", "--budget.batch_size", "1"]
+    assert generate(catalog, tmp_path, *cut, "--output", str(tmp_path / "other")) == 0
+    one, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "set").rglob("*.png")}
+        for name in ("made", "other")
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--spec.label", "dent"], "no real picture of that class to make more of; there are scr"),
+        (["--spec.count", "0"], "--spec.count 0: ask for at least 1"),
+        (["--spec.mode", "inpaint", "--diffusion.base", "nowhere"], "nowhere"),
+        (["--scorer", "nobody"], "'nobody' is not installed; there are: kead"),
+    ],
+)
+def test_a_mistake_is_told_and_leaves_nothing(catalog, tmp_path, capsys, words, message):
+    assert generate(catalog, tmp_path, *words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()
