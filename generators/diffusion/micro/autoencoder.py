@@ -8,14 +8,10 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from millsight.generators.diffusion.micro.config import AutoencoderConfig
-from millsight.generators.diffusion.micro.pictures import (
-    MirroredPictures,
-    SteelPictures,
-    to_pixels,
-)
+from millsight.generators.diffusion.micro.pictures import SteelPictures, to_pixels
 from millsight.platform.errors import UserError
 from millsight.platform.training import seed_step, training_loader
 
@@ -69,24 +65,25 @@ class AutoencoderModule(lightning.LightningModule):
         return cosine(self, list(self.vae.parameters()), self.config.learning_rate)
 
 
-class PictureData(lightning.LightningDataModule):
-    """Pictures as batches.
+class TrainingItems(lightning.LightningDataModule):
+    """A dataset by ``(epoch, index)`` as shuffled batches, in memory and so without loaders.
 
     Args:
-        data: To learn from.
-        config: Batch size and seed.
+        items: To learn from.
+        batch_size: Items per step.
+        seed: Of the order.
     """
 
-    def __init__(self, data: SteelPictures, config: AutoencoderConfig) -> None:
+    def __init__(self, items: Dataset[Any], batch_size: int, seed: int) -> None:
         super().__init__()
-        self._data, self._config = data, config
+        self._items, self._batch_size, self._seed = items, batch_size, seed
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled, whole batches only."""
+        """Return whole batches only."""
         return training_loader(
-            MirroredPictures(self._data, self._config.defects, self._config.seed),
-            self._config.batch_size,
-            seed=self._config.seed,
+            self._items,
+            self._batch_size,
+            seed=self._seed,
             loaders=0,
             trainer=self.trainer,
             collate=default_collate,

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import Dataset
 
 from millsight.generators.diffusion.micro.autoencoder import BATCH, cosine, require_finite
 from millsight.generators.diffusion.micro.config import DenoiserConfig
 from millsight.generators.diffusion.micro.pictures import SteelPictures, to_pixels
 from millsight.generators.diffusion.training.losses import prediction_target, snr_weights
 from millsight.platform.progress import Progress
-from millsight.platform.training import seed_step, training_loader
+from millsight.platform.training import seed_step
 
 CLIP_NORM = 1.0
 # Of which shares of the schedule the held-out loss is the mean.
@@ -130,30 +130,6 @@ class DenoiserModule(lightning.LightningModule):
         target = prediction_target(self._scheduler, latents, noise, steps)
         errors: Tensor = (predicted - target).square().mean(dim=(1, 2, 3))
         return errors
-
-
-class DescribedData(lightning.LightningDataModule):
-    """Latents with sentences as batches.
-
-    Args:
-        data: To learn from.
-        config: Batch size and seed.
-    """
-
-    def __init__(self, data: DescribedLatents, config: DenoiserConfig) -> None:
-        super().__init__()
-        self._data, self._config = data, config
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled, whole batches only."""
-        return training_loader(
-            self._data,
-            self._config.batch_size,
-            seed=self._config.seed,
-            loaders=0,
-            trainer=self.trainer,
-            collate=default_collate,
-        )
 
 
 @torch.no_grad()

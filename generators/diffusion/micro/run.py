@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from millsight.generators.diffusion.micro.autoencoder import (
     AutoencoderModule,
-    PictureData,
+    TrainingItems,
     measure,
 )
 from millsight.generators.diffusion.micro.card import write_card
@@ -23,12 +23,15 @@ from millsight.generators.diffusion.micro.commands import (
 from millsight.generators.diffusion.micro.denoiser import (
     CLIP_NORM,
     DenoiserModule,
-    DescribedData,
     DescribedLatents,
     encode,
     tokenize,
 )
-from millsight.generators.diffusion.micro.pictures import SteelPictures, read_steel
+from millsight.generators.diffusion.micro.pictures import (
+    MirroredPictures,
+    SteelPictures,
+    read_steel,
+)
 from millsight.generators.diffusion.untrained import Layout, build_untrained
 from millsight.platform import storage
 from millsight.platform.artifacts import Draft
@@ -60,9 +63,10 @@ def make_autoencoder(
     learned, held_out = _read(config.data, settings.side, settings.holdout)
     layout = Layout(vae_widths=settings.widths, side=settings.side, groups=GROUPS)
     module = AutoencoderModule(build_untrained(layout, settings.seed).vae, settings)
+    pictures = MirroredPictures(learned, settings.defects, settings.seed)
     training = Training(
         module,
-        PictureData(learned, settings),
+        TrainingItems(pictures, settings.batch_size, settings.seed),
         (MetricLog(tracker.log),),
         trainer_options(epochs=settings.epochs, clip_norm=CLIP_NORM, accumulate=1, precision="32"),
     )
@@ -94,9 +98,10 @@ def make_pipeline(
         latents = encode(vae, learned, progress)
     sentences = [tokenize(pipeline.tokenizer, own) for own in learned.sentences]
     empty = tokenize(pipeline.tokenizer, [""])[0]
+    described = DescribedLatents(latents, sentences, empty, settings)
     training = Training(
         module,
-        DescribedData(DescribedLatents(latents, sentences, empty, settings), settings),
+        TrainingItems(described, settings.batch_size, settings.seed),
         (MetricLog(tracker.log),),
         trainer_options(epochs=settings.epochs, clip_norm=CLIP_NORM, accumulate=1, precision="32"),
     )
