@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 
-from millsight.generators.diffusion.training.crops import cut_crops, defect_classes
-from millsight.generators.diffusion.training.vae_quality import round_trip_psnr
+from millsight.generators.diffusion.autoencoder import round_trip_psnr
+from millsight.generators.diffusion.training.crops import cut_crops
+from millsight.generators.masks.sources import defect_classes
 from millsight.platform.catalog.catalog import Catalog, load_data
 
 SETS = ["neu-det", "x-sdd", "gc10-det-224", "magnetic-tile", "kolektor-sdd-512"]

@@ -7,6 +7,7 @@ its object is a function from ``config``, a dataclass whose fields are the flags
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import inspect
 import json
@@ -75,6 +76,7 @@ def load_command(words: str) -> tuple[Command, type]:
     return command, typing.get_type_hints(command)["config"]
 
 
+@functools.cache
 def _entries() -> dict[str, importlib.metadata.EntryPoint]:
     return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
 

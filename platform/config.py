@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 import types
 import typing
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import docstring_parser
 import jsonargparse
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -19,6 +21,8 @@ from millsight.platform.errors import UserError
 
 UNSET = object()
 RESERVED = ("help", "config", "print_config")
+# What jsonargparse gives for help where it found none.
+EMPTY_HELP = "_EMPTY_HELP_"
 
 
 def build_parser(config_class: type, *, prog: str, description: str) -> jsonargparse.ArgumentParser:
@@ -29,7 +33,30 @@ def build_parser(config_class: type, *, prog: str, description: str) -> jsonargp
     parser = jsonargparse.ArgumentParser(prog=prog, description=description, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file with any of the keys below.")
     parser.add_class_arguments(config_class, None, fail_untyped=True)
+    said = docs_of(config_class)
+    for action in parser._actions:
+        # jsonargparse looks at a class and its first base alone.
+        if action.help == EMPTY_HELP and action.dest in said:
+            action.help = said[action.dest]
     return parser
+
+
+def docs_of(config_class: type, prefix: str = "") -> dict[str, str]:
+    """Return what the docstrings of a dataclass and of all its bases say of each dotted leaf."""
+    hints = typing.get_type_hints(config_class)
+    described: dict[str, str | None] = {}
+    for one in reversed(config_class.__mro__):
+        if dataclasses.is_dataclass(one):
+            parsed = docstring_parser.parse(one.__doc__ or "")
+            described |= {item.arg_name: item.description for item in parsed.params}
+    found: dict[str, str] = {}
+    for item in dataclasses.fields(config_class):
+        kind, text = hints[item.name], described.get(item.name)
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            found |= docs_of(kind, f"{prefix}{item.name}.")
+        elif text:
+            found[f"{prefix}{item.name}"] = text
+    return found
 
 
 def parse(parser: jsonargparse.ArgumentParser, config_class: type, argv: Sequence[str]) -> Any:
@@ -113,7 +140,13 @@ def from_text(text: str, kind: Any) -> Any:
 
 
 def _build(config_class: type, values: Mapping[str, Any]) -> Any:
-    return TypeAdapter(config_class).validate_python(values)
+    return _adapter(config_class).validate_python(values)
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Build it once: a recipe asks for the same few kinds hundreds of times."""
+    return TypeAdapter(kind)
 
 
 def _nest(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,8 +176,12 @@ def _missing(fields: Mapping[str, tuple[Any, bool]], given: Mapping[str, Any]) -
     return [key for key, (_, required) in fields.items() if required and key not in given]
 
 
+@functools.cache
 def leaf_fields(config_class: type, prefix: str = "") -> dict[str, tuple[Any, bool]]:
-    """Map each dotted leaf of a nested dataclass to its type and whether it must be given."""
+    """Map each dotted leaf of a nested dataclass to its type and whether it must be given.
+
+    The mapping is shared; nobody may change it.
+    """
     hints = typing.get_type_hints(config_class)
     leaves: dict[str, tuple[Any, bool]] = {}
     for item in dataclasses.fields(config_class):
@@ -225,7 +262,7 @@ def _from_flag(
 
 def _type_problems(shown: str, kind: Any, value: Any) -> list[str]:
     try:
-        TypeAdapter(kind).validate_python(value)
+        _adapter(kind).validate_python(value)
     except ValidationError as error:
         messages = dict.fromkeys(str(item["msg"]) for item in error.errors())
         return [f"{shown}: {value!r} does not fit: {'; or '.join(messages)}"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 Matrix = Mapping[str, list[Any]]
+# A reference to a step, with whatever axes its name has.
+REFERENCE = re.compile(r"\$\{(?:[^{}]|\$\{[^{}]*\})*\}")
 
 
 def problems_of_matrix(matrix: Any, steps: Mapping[str, Any], shown: str) -> list[str]:
@@ -28,8 +31,9 @@ def repeat_steps(steps: Mapping[str, Any], matrix: Matrix) -> dict[str, Any]:
     """Write out steps.
 
     A step whose name has ``${axis}`` is repeated for every value, or for every combination of
-    values where it has several; the value then stands for ``${axis}`` in all of its settings. An
-    item of a list that has another axis is repeated within the list.
+    values where it has several; the value then stands for ``${axis}`` in all of its settings. In
+    names of steps, what is no letter, digit, ``_`` or ``-`` becomes ``-``. An item of a list that
+    has another axis is repeated within the list.
 
     Args:
         steps: As they stand in the recipe.
@@ -39,7 +43,7 @@ def repeat_steps(steps: Mapping[str, Any], matrix: Matrix) -> dict[str, Any]:
         Steps by name, in their order, the last axis running fastest.
     """
     return {
-        str(_fill(str(name), values)): _spread(_fill(step, values), matrix)
+        _name(str(name), values): _spread(_fill(step, values), matrix)
         for name, step in steps.items()
         for values in _combinations(str(name), matrix)
     }
@@ -59,12 +63,20 @@ def _fill(value: Any, values: Mapping[str, Any]) -> Any:
         return [_fill(item, values) for item in value]
     if not isinstance(value, str):
         return value
+    whole = {_mark(axis): chosen for axis, chosen in values.items()}
+    if value in whole:
+        # A number stays one.
+        return whole[value]
+    return REFERENCE.sub(
+        lambda found: str(whole[found[0]]) if found[0] in whole else _name(found[0], values), value
+    )
+
+
+def _name(text: str, values: Mapping[str, Any]) -> str:
+    """Fill in the name of a step, or a reference to one."""
     for axis, chosen in values.items():
-        if value == _mark(axis):
-            # A number stays one.
-            return chosen
-        value = value.replace(_mark(axis), str(chosen))
-    return value
+        text = text.replace(_mark(axis), re.sub(r"[^\w-]+", "-", str(chosen)))
+    return text
 
 
 def _spread(value: Any, matrix: Matrix) -> Any:

@@ -237,6 +237,22 @@ def training_loader(
     )
 
 
+def validation_loader(
+    data: Dataset[Any], batch_size: int, collate: Callable[[list[Any]], Any]
+) -> DataLoader[Any]:
+    """Load a dataset in its order, whole on every worker, so that no number depends on their count.
+
+    Args:
+        data: With a length.
+        batch_size: Items per step.
+        collate: Makes a batch of items.
+    """
+    sampler: DistributedSampler[Any] = DistributedSampler(
+        data, num_replicas=1, rank=0, shuffle=False
+    )
+    return DataLoader(data, batch_size, sampler=sampler, collate_fn=collate)
+
+
 def _train_on_ray(
     training: Training, execution: TrainingExecutionConfig, draft: Draft, log: Log
 ) -> None:

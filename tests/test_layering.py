@@ -19,7 +19,7 @@ CLUSTER = {"ray", "wandb"}
 MAY_USE_CLUSTER = {
     ("platform", name) for name in ("executors", "tracking", "jobs.py", "doctor.py", "checks.py")
 }
-SERVE_FILES = {"evaluation/service/ray_serve.py"}
+SERVE_FILES = {"platform/services/ray_serve.py", "generators/service/ray_replicas.py"}
 
 
 def modules() -> list[Path]:

@@ -12,7 +12,6 @@ from millsight.evaluation.metrics.masks import defect_shape
 from millsight.evaluation.results.row import PictureResult, ResultBox
 from millsight.platform.catalog.pictures import PictureError, open_mask
 from millsight.platform.catalog.sample import Sample
-from millsight.platform.catalog.synthetic import RENDERED
 from millsight.platform.errors import UserError
 
 LEARNED_FROM = ("train", "val")
@@ -78,7 +77,7 @@ def _from_sample(sample: Sample) -> PictureResult:
 
 
 def _refuse_generated(sample: Sample) -> None:
-    if sample.synthetic in (None, RENDERED) or sample.split in LEARNED_FROM:
+    if not sample.derived or sample.split in LEARNED_FROM:
         return
     place = "in no split" if sample.split is None else f"in the split {sample.split}"
     raise UserError(

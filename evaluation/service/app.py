@@ -7,7 +7,6 @@ from fastapi import FastAPI
 from millsight.evaluation.service import (
     comparison_routes,
     dataset_routes,
-    page_routes,
     run_routes,
     runs,
 )
@@ -21,14 +20,16 @@ from millsight.evaluation.service.worker import KIND, EvaluateHandler
 from millsight.platform.services.app import create_service_app
 from millsight.platform.services.binding import check_binding
 from millsight.platform.services.database import Database
+from millsight.platform.services.pages import page_router
 from millsight.platform.services.tokens import TokenStore
 
 TITLE = "millsight evaluation"
+NAME = "millsight-evaluation"
 ROUTERS = (
     dataset_routes.router,
     run_routes.router,
     comparison_routes.router,
-    page_routes.router,
+    page_router("millsight.evaluation.service"),
 )
 
 

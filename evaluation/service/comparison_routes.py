@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from millsight.evaluation.metrics import Estimate
 from millsight.evaluation.service import leaderboard, picture_table
-from millsight.evaluation.service.dataset_routes import PageQuery
 from millsight.evaluation.service.datasets import Dataset
 from millsight.evaluation.service.run_routes import HIDDEN, picture_view
 from millsight.evaluation.service.runs import Run
@@ -26,7 +25,7 @@ from millsight.evaluation.service.views import (
 )
 from millsight.evaluation.service.visibility import coarse_differences, coarse_headline, sees_truth
 from millsight.platform.services.auth import Reader
-from millsight.platform.services.paging import Page, decode_cursor, encode_cursor
+from millsight.platform.services.paging import Page, PageQuery, decode_cursor, encode_cursor
 from millsight.platform.services.problems import ProblemError
 
 MAX_ROWS = 200

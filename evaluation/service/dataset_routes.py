@@ -14,14 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from millsight.evaluation.service.datasets import Dataset
 from millsight.evaluation.service.state import DatasetId, Evaluation, EvaluationState, SampleId
 from millsight.evaluation.service.submission import Decide
-from millsight.evaluation.service.views import DatasetPicture, DatasetView, MeView
+from millsight.evaluation.service.views import DatasetPicture, DatasetView
 from millsight.evaluation.service.visibility import sees_truth
 from millsight.evaluation.service.worker import KIND
 from millsight.platform.services.auth import Reader, Submitter
+from millsight.platform.services.images import PictureQuery, image_headers, not_modified
 from millsight.platform.services.job_view import JobView
 from millsight.platform.services.jobs import Job
 from millsight.platform.services.jobs_api import IdempotencyKey, submit_job
-from millsight.platform.services.paging import MAX_PAGE, Page, decode_cursor, encode_cursor
+from millsight.platform.services.paging import Page, PageQuery, decode_cursor, encode_cursor
 from millsight.platform.services.problems import ProblemError, TooManyRequestsError
 from millsight.platform.services.state import Service, ServiceState
 from millsight.platform.services.tokens import Token
@@ -34,33 +35,8 @@ BODY = {
     }
 }
 DAY_S = 86_400
-PICTURE_CACHE = "private, max-age=86400"
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["datasets"])
-
-
-class PageQuery(BaseModel):
-    """Which part of a list.
-
-    Attributes:
-        limit: At most so many.
-        cursor: ``next_cursor`` of the page before.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-    limit: int = Field(default=50, ge=1, le=MAX_PAGE)
-    cursor: str | None = None
-
-
-class PictureQuery(BaseModel):
-    """How a picture is sent.
-
-    Attributes:
-        size: thumbnail for at most 256 pixels a side, or full.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-    size: str = Field(default="full", pattern="^(thumbnail|full)$")
 
 
 class SubmitQuery(BaseModel):
@@ -78,16 +54,6 @@ class SubmitQuery(BaseModel):
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
     threshold: float | None = Field(default=None, ge=-1e9, le=1e9, allow_inf_nan=False)
     decide: Decide = Decide.AUTO
-
-
-@router.get("/me", tags=["session"])
-async def show_me(service: Service, token: Reader) -> MeView:
-    """Show who is asking."""
-    return MeView(
-        name=token.name,
-        scopes=sorted(token.scopes),
-        open_access=service.open_access,
-    )
 
 
 @router.get("/datasets")
@@ -146,7 +112,7 @@ def show_picture(
     row = found.rows[picture_number(found, sample_id)]
     tag = f'"{sample_id}-{query.size}"'
     if if_none_match == tag:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=image_headers(tag))
+        return not_modified(tag)
     full = query.size == "full"
     data = state.images.full(row) if full else state.images.thumbnail(found, row)
     return Response(data, headers=image_headers(tag), media_type="image/jpeg")
@@ -208,16 +174,6 @@ def picture_number(dataset: Dataset, sample_id: str) -> int:
     if number is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "The dataset has no picture of this id.")
     return number
-
-
-def image_headers(tag: str) -> dict[str, str]:
-    """Return what lets a browser keep a picture, for its own user only."""
-    return {
-        "ETag": tag,
-        "Cache-Control": PICTURE_CACHE,
-        "Vary": "Authorization, Cookie",
-        "X-Content-Type-Options": "nosniff",
-    }
 
 
 def _view(dataset: Dataset, token: Token, counts: dict[str, int]) -> DatasetView:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import Field
 
 from millsight.evaluation.service import picture_table
-from millsight.evaluation.service.dataset_routes import PageQuery, image_headers, picture_number
+from millsight.evaluation.service.dataset_routes import picture_number
 from millsight.evaluation.service.datasets import Dataset
 from millsight.evaluation.service.state import Evaluation, RunId, SampleId
 from millsight.evaluation.service.views import (
@@ -23,7 +23,8 @@ from millsight.evaluation.service.views import (
 )
 from millsight.evaluation.service.visibility import coarse_curves, coarse_evaluation, sees_truth
 from millsight.platform.services.auth import Reader, Submitter
-from millsight.platform.services.paging import Page, decode_cursor, encode_cursor
+from millsight.platform.services.images import image_headers, not_modified
+from millsight.platform.services.paging import Page, PageQuery, decode_cursor, encode_cursor
 from millsight.platform.services.problems import ProblemError
 from millsight.platform.services.tokens import Scope
 
@@ -174,7 +175,7 @@ def show_overlay(
         raise ProblemError(HTTPStatus.FORBIDDEN, HIDDEN)
     tag = f'"{run}-{sample_id}-{layer}"'
     if if_none_match == tag:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=image_headers(tag))
+        return not_modified(tag)
     mask = state.runs.folder(run) / "masks" / f"{sample_id}.png"
     if layer is Layer.TRUTH:
         data = state.images.truth(row)

@@ -28,20 +28,6 @@ class EstimateView(BaseModel):
     n: int
 
 
-class MeView(BaseModel):
-    """Who is asking.
-
-    Attributes:
-        name: The token's.
-        scopes: What it allows: read, submit, admin.
-        open_access: Whether the service asks for no token.
-    """
-
-    name: str
-    scopes: list[str]
-    open_access: bool
-
-
 class DatasetView(BaseModel):
     """A registered dataset.
 

@@ -10,18 +10,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, diags_array
 from scipy.sparse.linalg import splu
 
+from millsight.platform.catalog.pictures import is_grey
+
 # Contrast of the steel around the defect is matched within a factor of this.
 MOST_GAIN = 2.0
 BESIDE = 3
 Picture = NDArray[np.uint8]
 Distance = NDArray[np.float32]
 Window = tuple[slice, slice]
-
-
-def is_grey(picture: Picture) -> bool:
-    """Say whether the three channels of ``(H, W, 3)`` are equal."""
-    first = picture[:, :, :1]
-    return bool((picture == first).all())
 
 
 def match_surroundings(piece: Picture, plate: Picture, away: Distance, reach: int) -> Picture:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Generators = Sequence[torch.Generator]
+# Pictures that are encoded and decoded at once to measure.
+BATCH = 4
 
 
 def to_pixels(pictures: Sequence[NDArray[np.uint8]], vae: Any) -> Tensor:
@@ -65,3 +67,40 @@ def noise_like(latents: Tensor, generators: Generators) -> Tensor:
         latents.shape, generator=list(generators), device=latents.device, dtype=latents.dtype
     )
     return noise
+
+
+def posterior(vae: Any, pictures: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation ``(B, C, h, w)`` of ``(H, W, 3)`` uint8 pictures."""
+    encoded = vae.encode(to_pixels(pictures, vae))
+    if hasattr(encoded, "latent_dist"):
+        mean, std = encoded.latent_dist.mean, encoded.latent_dist.std
+    else:
+        mean, std = encoded.latents, torch.zeros_like(encoded.latents)
+    return mean.float().cpu(), std.float().cpu()
+
+
+@torch.no_grad()
+def round_trip_psnr(vae: Any, pictures: Sequence[NDArray[np.uint8]]) -> float:
+    """Return the PSNR, in dB, of pictures that were encoded and decoded.
+
+    Peak signal 255; from the mean square error over all pictures, pixels and channels.
+
+    Args:
+        vae: Of diffusers; runs on its own device.
+        pictures: ``(S, S, 3)`` uint8, at least one, all of one size.
+
+    Returns:
+        NaN if the autoencoder gives no finite numbers.
+    """
+    errors = []
+    for start in range(0, len(pictures), BATCH):
+        batch = pictures[start : start + BATCH]
+        mean, _ = posterior(vae, batch)
+        scaled = mean.to(vae.device) * vae.config.scaling_factor
+        pixels = decode(vae, scaled)
+        if not pixels.isfinite().all():
+            return float("nan")
+        seen = to_pictures(pixels)
+        errors += [float(np.square(seen[at] - picture).mean()) for at, picture in enumerate(batch)]
+    error = float(np.mean(errors))
+    return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))

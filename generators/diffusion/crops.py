@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millsight.generators.masks.morphology import Mask
+from millsight.generators.masks.squares import Square
 
-# ``(x, y, side)`` in pixels: left upper corner, whole.
-Square = tuple[int, int, int]
 Levels = NDArray[np.float32]
 Picture = NDArray[np.integer[Any] | np.floating[Any]]
 # Of a square's side: over this it fades into the picture around it.
@@ -54,11 +53,6 @@ def fading(square: Square, size: tuple[int, int]) -> Levels:
     alpha = np.zeros(size, np.float32)
     alpha[_part(square)] = np.minimum(rows[:, None], columns[None, :])
     return alpha
-
-
-def is_grey(picture: NDArray[np.uint8]) -> bool:
-    """Say whether a picture's three channels are equal."""
-    return bool((picture == picture[:, :, :1]).all())
 
 
 def without_colour(patch: Levels) -> Levels:

@@ -10,13 +10,14 @@ from typing import Any
 from millsight.generators.diffusion.adapters import Adapter, open_adapter
 from millsight.generators.diffusion.base import open_base
 from millsight.generators.diffusion.config import PLACE, DiffusionConfig
-from millsight.generators.diffusion.crops import Levels, is_grey, without_colour
+from millsight.generators.diffusion.crops import Levels, without_colour
 from millsight.generators.diffusion.finishing import finish
 from millsight.generators.diffusion.plans import Plan, Planner
 from millsight.generators.diffusion.round_trip import check_round_trip
 from millsight.generators.diffusion.sampler import Drawing, Sampler
 from millsight.generators.masks.sources import real_picture
 from millsight.generators.samples import Generated, Materials, Request, SampleSpec
+from millsight.platform.catalog.pictures import is_grey
 
 
 class DiffusionEngine:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 import transformers
+from torch import Tensor
 
 from millsight.generators.diffusion.base import CONFIG, BaseModel
 from millsight.platform.errors import UserError
@@ -64,6 +66,24 @@ def pipeline_class(base: BaseModel) -> Any:
     """Return the diffusers class that a base model's folder belongs to."""
     name = "StableDiffusionXL" if base.family == "sdxl" else "StableDiffusion"
     return getattr(diffusers, f"{name}{'Inpaint' if base.inpainting else ''}Pipeline")
+
+
+def towers(pipeline: Any) -> list[tuple[Any, Any]]:
+    """Return the pairs of tokenizer and text encoder: one for SD, two for SDXL."""
+    names = (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2"))
+    pairs = [tuple(getattr(pipeline, name, None) for name in pair) for pair in names]
+    return [(tokenizer, encoder) for tokenizer, encoder in pairs if encoder is not None]
+
+
+def unet_arguments(states: Mapping[str, Tensor], side: int) -> dict[str, Any]:
+    """Return the U-Net's keyword arguments for text states of ``side`` x ``side`` pictures."""
+    arguments: dict[str, Any] = {"encoder_hidden_states": states["prompt_embeds"]}
+    pooled = states.get("pooled_prompt_embeds")
+    if pooled is not None:
+        # SDXL's size conditioning: original size, corner of the crop, size wanted.
+        sizes = pooled.new_tensor([side, side, 0, 0, side, side]).expand(len(pooled), 6)
+        arguments["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": sizes}
+    return arguments
 
 
 def _load_vae(folder: Path, dtype: torch.dtype) -> Any:

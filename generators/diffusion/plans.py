@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millsight.generators.diffusion.config import DiffusionConfig
-from millsight.generators.diffusion.crops import Square, cut, cut_mask
+from millsight.generators.diffusion.crops import cut, cut_mask
 from millsight.generators.diffusion.sampler import Patch
-from millsight.generators.diffusion.training.crops import LARGEST_ZOOM, squares
 from millsight.generators.masks.morphology import Mask, dilate, reach
 from millsight.generators.masks.placer import MaskPlacer, named
 from millsight.generators.masks.sources import real_mask, real_picture
+from millsight.generators.masks.squares import LARGEST_ZOOM, Square, squares
 from millsight.generators.samples import Materials, Request
 from millsight.platform.catalog.sample import Sample
 from millsight.platform.errors import UserError

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from millsight.generators.diffusion.adapters import Adapter
+from millsight.generators.diffusion.pipelines import towers, unet_arguments
 from millsight.generators.diffusion.switching import AdapterSwitch
-from millsight.generators.diffusion.training.prompts import unet_arguments
-from millsight.generators.diffusion.training.tokens import towers
 from millsight.platform.errors import UserError
 
 KEPT = 64

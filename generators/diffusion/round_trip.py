@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from millsight.generators.diffusion.autoencoder import round_trip_psnr
 from millsight.generators.diffusion.config import DiffusionConfig
 from millsight.generators.diffusion.crops import cut
 from millsight.generators.diffusion.sampler import Sampler
-from millsight.generators.diffusion.training.crops import LARGEST_ZOOM, squares
-from millsight.generators.diffusion.training.vae_quality import round_trip_psnr
 from millsight.generators.masks.sources import real_mask, real_picture
+from millsight.generators.masks.squares import LARGEST_ZOOM, squares
 from millsight.generators.samples import Materials
 from millsight.platform.errors import UserError
 

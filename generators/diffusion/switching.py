@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from millsight.generators.diffusion.adapters import LORA, Adapter
-from millsight.generators.diffusion.training.tokens import towers
+from millsight.generators.diffusion.pipelines import towers
 from millsight.platform.errors import UserError
 
 LIMIT = 8

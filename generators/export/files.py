@@ -85,11 +85,19 @@ def sample_name(generated: Generated) -> str:
 
 def write_pictures(folder: str, generated: Generated, written: Written) -> None:
     """Write a sample's picture, marked, and its mask."""
+    storage.write_bytes(f"{folder}/{written.picture}", picture_png(generated))
+    storage.write_bytes(f"{folder}/{written.mask}", mask_png(generated))
+
+
+def picture_png(generated: Generated) -> bytes:
+    """Return the file of a sample's picture, marked as synthetic."""
     source = SOURCES[generated.request.spec.mode]
-    picture = encode(generated.picture[:, :, ::-1])
-    storage.write_bytes(f"{folder}/{written.picture}", mark_png(picture, source))
-    mask = encode(generated.mask.astype(np.uint8) * np.uint8(255))
-    storage.write_bytes(f"{folder}/{written.mask}", mask)
+    return mark_png(encode(generated.picture[:, :, ::-1]), source)
+
+
+def mask_png(generated: Generated) -> bytes:
+    """Return the file of a sample's mask, 0 and 255."""
+    return encode(generated.mask.astype(np.uint8) * np.uint8(255))
 
 
 def encode(picture: NDArray[np.uint8]) -> bytes:

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from millsight.generators.diffusion.training.crops import squares
 from millsight.generators.filters.config import FilterConfig
 from millsight.generators.masks.morphology import Mask
+from millsight.generators.masks.squares import squares
 from millsight.generators.quality.features import BATCH, FeatureNet
 from millsight.generators.samples import Generated, Mode
 

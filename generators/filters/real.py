@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from millsight.generators.diffusion.training.crops import defect_classes, squares
 from millsight.generators.filters.config import FilterConfig
 from millsight.generators.filters.looks import Looks, Picture, crop_around, look
-from millsight.generators.masks.sources import real_mask, real_picture
+from millsight.generators.masks.sources import defect_classes, real_mask, real_picture
+from millsight.generators.masks.squares import squares
 from millsight.generators.quality.features import FeatureNet, cosine_distances
 from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.catalog.sample import GOOD, Sample
@@ -20,6 +20,9 @@ from millsight.platform.errors import UserError
 from millsight.platform.progress import Progress
 
 TRAIN = "train"
+Key = tuple[object, ...]
+# What was looked at last: a recipe makes a set per class out of the same real pictures.
+_LAST: dict[Key, RealCrops] = {}
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def load_crops(
     """Look at every real defect of every split, and at as many good places of the training split.
 
     Good places are squares of the training defects' sizes and positions, on good pictures.
-    Synthetic pictures are left out.
+    Synthetic pictures are left out. What was looked at last in this process is not looked at again.
 
     Args:
         network: Gives the features.
@@ -138,7 +141,18 @@ def load_crops(
     Raises:
         UserError: If there is no defect, or a picture does not decode.
     """
-    real = [sample for sample in catalog if sample.synthetic is None]
+    key = (*network.key, catalog.fingerprint, catalog.uri, config.context, config.least_side)
+    if key not in _LAST:
+        found = _load(network, catalog, config, progress)
+        _LAST.clear()
+        _LAST[key] = found
+    return _LAST[key]
+
+
+def _load(
+    network: FeatureNet, catalog: Catalog, config: FilterConfig, progress: Progress | None
+) -> RealCrops:
+    real = [sample for sample in catalog if not sample.derived]
     defects = [Crop(sample, label) for sample in real for label in defect_classes([sample])]
     if not defects:
         raise UserError(

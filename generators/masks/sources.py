@@ -1,4 +1,4 @@
-"""The masks of real defects."""
+"""Real defects: their pictures, masks and classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from millsight.generators.masks.morphology import Mask
 from millsight.platform.catalog.pictures import PictureError, open_mask, open_picture
-from millsight.platform.catalog.sample import Sample
+from millsight.platform.catalog.sample import GOOD, Sample
 from millsight.platform.errors import UserError
 
 KEPT = 64
@@ -83,3 +83,15 @@ def with_masks(defects: Sequence[Sample], label: str) -> tuple[tuple[Sample, Mas
             "defect is, by a mask or by boxes. Draw masks for some, or use --spec.mode variation."
         )
     return placed
+
+
+def shows(sample: Sample, label: str) -> bool:
+    """Say whether a picture shows a defect of a class."""
+    return sample.label == label or label in sample.box_labels
+
+
+def defect_classes(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Return the defect classes of pictures and boxes, in alphabetical order."""
+    found = {sample.label for sample in samples if sample.label is not None}
+    boxed = {label for sample in samples for label in sample.box_labels}
+    return tuple(sorted((found | boxed) - {GOOD}))

@@ -25,11 +25,14 @@ class ProceduralConfig:
     Attributes:
         size: Side of the square pictures, 64 to 512 pixels.
         surface: Kind of steel; by default each sample draws one.
+        names: Which of the renderer's defects stands for a class, each CLASS=DEFECT; by default the
+            one of its name.
         labels: How boxes are joined.
     """
 
     size: int = 256
     surface: Literal["rolled", "ground", "cast"] | None = None
+    names: list[str] = field(default_factory=list)
     labels: LabelConfig = field(default_factory=LabelConfig)
 
     def check(self) -> None:
@@ -40,7 +43,18 @@ class ProceduralConfig:
         """
         if not SMALLEST <= self.size <= LARGEST:
             raise UserError(f"--procedural.size {self.size}: {SMALLEST} to {LARGEST} pixels.")
+        for name in self.names:
+            if name.partition("=")[2] not in DEFECTS:
+                raise UserError(
+                    f"--procedural.names {name}: CLASS=DEFECT, which is one of "
+                    f"{', '.join(DEFECTS)}."
+                )
         self.labels.check()
+
+    def defect_of(self, label: str) -> str:
+        """Return which defect is rendered for a class."""
+        named = dict(name.split("=", 1) for name in self.names)
+        return named.get(label, label)
 
 
 class ProceduralEngine:
@@ -68,14 +82,16 @@ class ProceduralEngine:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Generated:
-        label, config = request.spec.label, self._config
-        if label not in DEFECTS:
+        config = self._config
+        defect = config.defect_of(request.spec.label)
+        if defect not in DEFECTS:
             raise UserError(
-                f"--spec.label {label}: --spec.mode procedural renders {', '.join(DEFECTS)}; for "
-                "other classes use copy_paste, variation or inpaint."
+                f"--spec.label {defect}: --spec.mode procedural renders {', '.join(DEFECTS)}; let "
+                "one of them stand for the class (--procedural.names), or use copy_paste, "
+                "variation or inpaint."
             )
         rendering, plate = render_pair(
-            request.seed, size=(config.size, config.size), surface=config.surface, defect=label
+            request.seed, size=(config.size, config.size), surface=config.surface, defect=defect
         )
         return Generated(
             request=request,

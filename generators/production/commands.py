@@ -9,9 +9,10 @@ from millsight.generators.copy_paste.engine import CopyPasteConfig
 from millsight.generators.diffusion.config import DiffusionConfig
 from millsight.generators.filters.config import BudgetConfig, FilterConfig
 from millsight.generators.procedural.engine import ProceduralConfig
-from millsight.generators.samples import SampleSpec
+from millsight.generators.samples import Request, SampleSpec
 from millsight.platform.artifacts import drafting, find_artifact
 from millsight.platform.commands import EXIT_QUARANTINED, Outcome, OutputConfig
+from millsight.platform.errors import UserError
 from millsight.platform.executors import ExecutionConfig
 from millsight.platform.fingerprints import Recipe
 from millsight.platform.tracking import RunInfo, TrackingConfig, track
@@ -45,6 +46,9 @@ class GenerateSampleConfig(OutputConfig):
         scorer: Who says whether a defect stands out as an anomaly, for example ``kead``; by default
             nobody is asked.
         budget: How much may be tried.
+        plates: Good pictures to use, by sample id; by default all of the training split.
+        defects: Pictures of the class to use, by sample id; by default all of the training split.
+        only: Make these samples again and no others, each as INDEX/ATTEMPT, and judge none.
         format: Layout of the set: ``folder`` (one folder per class, and masks), ``coco`` or
             ``yolo``.
         zip: Also write the set as ``set.zip``.
@@ -62,6 +66,9 @@ class GenerateSampleConfig(OutputConfig):
     filters: FilterConfig = field(default_factory=FilterConfig)
     scorer: str | None = None
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    plates: list[str] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+    only: list[str] = field(default_factory=list)
     format: Literal["folder", "coco", "yolo"] = "folder"
     zip: bool = False
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
@@ -73,6 +80,7 @@ class GenerateSampleConfig(OutputConfig):
         budget = asdict(self.budget)
         # The set does not depend on it.
         del budget["batch_size"]
+        narrowing = {"plates": self.plates, "defects": self.defects, "only": self.only}
         return {
             "spec": asdict(self.spec),
             engine: asdict(getattr(self, engine)),
@@ -81,7 +89,26 @@ class GenerateSampleConfig(OutputConfig):
             "budget": budget,
             "format": self.format,
             "zip": self.zip,
+            # Left out where they narrow nothing, so that earlier sets keep their fingerprints.
+            **{name: value for name, value in narrowing.items() if value},
         }
+
+    def only_requests(self) -> list[Request]:
+        """Return what ``only`` names.
+
+        Raises:
+            UserError: If one of them is no sample of the spec.
+        """
+        return [self._only(text) for text in self.only]
+
+    def _only(self, text: str) -> Request:
+        index, _, attempt = text.partition("/")
+        if not (index.isdecimal() and attempt.isdecimal() and int(index) < self.spec.count):
+            raise UserError(
+                f"--only {text}: INDEX/ATTEMPT, two numbers from 0, the first below --spec.count "
+                f"{self.spec.count}."
+            )
+        return Request(self.spec, int(index), int(attempt))
 
 
 def sample(config: GenerateSampleConfig) -> Outcome:
@@ -89,6 +116,7 @@ def sample(config: GenerateSampleConfig) -> Outcome:
     config.spec.check()
     config.filters.check()
     config.budget.check()
+    config.only_requests()
     from millsight.generators.production.produce import open_sources, produce
 
     sources = open_sources(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from millsight.generators.copy_paste.engine import CopyPasteConfig, CopyPasteEngine
@@ -9,6 +10,8 @@ from millsight.generators.diffusion.config import DiffusionConfig
 from millsight.generators.procedural.engine import ProceduralConfig, ProceduralEngine
 from millsight.generators.samples import Engine, Materials, Mode
 from millsight.platform.catalog.catalog import Catalog
+from millsight.platform.catalog.sample import Sample
+from millsight.platform.errors import UserError
 
 
 @dataclass
@@ -26,6 +29,9 @@ class EngineConfig:
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
 
+EngineBuilder = Callable[[Mode, EngineConfig, Materials, str], Engine]
+
+
 def build_engine(mode: Mode, config: EngineConfig, materials: Materials, device: str) -> Engine:
     """Build the engine of a mode.
 
@@ -41,12 +47,29 @@ def build_engine(mode: Mode, config: EngineConfig, materials: Materials, device:
     return DiffusionEngine.load(config.diffusion, materials, device=device)
 
 
-def choose_materials(catalog: Catalog, label: str) -> Materials:
-    """Take plates and the class's defects from the training split; synthetic ones are left out."""
-    train = [sample for sample in catalog if sample.split == "train" and sample.synthetic is None]
-    return Materials(
-        plates=tuple(sample for sample in train if sample.defective is False),
-        defects=tuple(
-            sample for sample in train if sample.label == label or label in sample.box_labels
-        ),
-    )
+def choose_materials(
+    catalog: Catalog, label: str, *, plates: Collection[str] = (), defects: Collection[str] = ()
+) -> Materials:
+    """Take plates and the class's defects from the training split; no derived picture.
+
+    Args:
+        catalog: Real pictures.
+        label: The class.
+        plates: Ids of the plates to take; all of them if none is named.
+        defects: Ids of the defects to take; likewise.
+
+    Raises:
+        UserError: If a named one is not there.
+    """
+    train = [sample for sample in catalog if sample.split == "train" and not sample.derived]
+    good = [sample for sample in train if sample.defective is False]
+    bad = [one for one in train if one.label == label or label in one.box_labels]
+    return Materials(_named(good, plates, "plates"), _named(bad, defects, "defects"))
+
+
+def _named(found: list[Sample], ids: Collection[str], flag: str) -> tuple[Sample, ...]:
+    if missing := set(ids) - {sample.id for sample in found}:
+        raise UserError(
+            f"--{flag} {min(missing)}: the training split has no such picture of that kind."
+        )
+    return tuple(sample for sample in found if not ids or sample.id in ids)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from millsight.generators.export.card import Card, Reason, write_card
-from millsight.generators.export.export import export, write_zip
+from millsight.generators.export.export import Exported, export, write_zip
 from millsight.generators.filters.chain import FilterChain
 from millsight.generators.filters.collection import Collection
 from millsight.generators.filters.table import ALL
 from millsight.generators.production.commands import ENGINES, GenerateSampleConfig
-from millsight.generators.production.engines import EngineConfig, choose_materials
-from millsight.generators.production.rows import from_row
+from millsight.generators.production.engines import (
+    EngineBuilder,
+    EngineConfig,
+    build_engine,
+    choose_materials,
+)
+from millsight.generators.production.rounds import Answer, judged, read_shard
 from millsight.generators.production.sheets import Sheets
 from millsight.generators.production.stage import GenerationStage, as_sample
 from millsight.generators.samples import Generated, Materials
@@ -22,9 +27,9 @@ from millsight.platform.artifacts import Draft
 from millsight.platform.catalog.catalog import Catalog, load_data
 from millsight.platform.errors import UserError
 from millsight.platform.executors.local import resolve_device
-from millsight.platform.progress import progress_bar
+from millsight.platform.progress import Progress, progress_bar
 from millsight.platform.runs import GivenUpError
-from millsight.platform.shards import ShardStore, make_shards
+from millsight.platform.shards import Shard, ShardStore, make_shards
 from millsight.platform.tracking import Tracker
 from millsight.platform.weights import load_weights
 
@@ -59,16 +64,9 @@ def open_sources(config: GenerateSampleConfig) -> Sources:
     catalog = load_data(config.data, layout=config.layout)
     if config.category is not None:
         catalog = catalog.where(category=config.category)
-    spec = config.spec
-    materials = choose_materials(catalog, spec.label)
-    if not materials.defects:
-        known = sorted({one.label for one in catalog if one.defective and one.label})
-        raise UserError(
-            f"--spec.label {spec.label}: the training split of {config.data} has no real picture "
-            f"of that class to make more of; there are {', '.join(known) or 'no defect at all'}."
-        )
+    materials = find_materials(config, catalog)
     weights = {"features": load_weights(config.filters.network).fingerprint}
-    if ENGINES[spec.mode] != "diffusion":
+    if ENGINES[config.spec.mode] != "diffusion":
         return Sources(catalog, materials, weights)
     from millsight.generators.diffusion.adapters import open_adapter
     from millsight.generators.diffusion.base import open_base
@@ -83,6 +81,23 @@ def open_sources(config: GenerateSampleConfig) -> Sources:
     return Sources(catalog, materials, weights, base.license.name)
 
 
+def find_materials(config: GenerateSampleConfig, catalog: Catalog) -> Materials:
+    """Choose the real pictures that an engine may use.
+
+    Raises:
+        UserError: If the training split has no picture of the class, or lacks one that is named.
+    """
+    label = config.spec.label
+    materials = choose_materials(catalog, label, plates=config.plates, defects=config.defects)
+    if not materials.defects:
+        known = sorted({one.label for one in catalog if one.defective and one.label})
+        raise UserError(
+            f"--spec.label {label}: the training split of {config.data} has no real picture of "
+            f"that class to make more of; there are {', '.join(known) or 'no defect at all'}."
+        )
+    return materials
+
+
 def produce(
     config: GenerateSampleConfig, sources: Sources, draft: Draft, tracker: Tracker
 ) -> dict[str, Any]:
@@ -92,62 +107,72 @@ def produce(
         UserError: If the materials do not allow it.
         GivenUpError: If workers failed for good; what has landed is kept.
     """
-    spec = config.spec
+    store = ShardStore(draft.path)
+    answer = _executed(config, sources.materials, store)
+    if config.only:
+        return _redo(config, sources, draft, answer)
     device = resolve_device(config.execution.device)
-    scorer = None
-    if config.scorer is not None:
-        scorer = load_scorer(config.scorer, sources.catalog.samples, device)
     with progress_bar("Looking at real pictures") as progress:
-        chain = FilterChain.calibrate(
-            sources.catalog, config.filters, scorer=scorer, device=device, progress=progress
-        )
-    collection = Collection(spec, chain, config.budget)
+        chain = calibrate(config, sources.catalog, device, progress)
+    collection = Collection(config.spec, chain, config.budget)
     sheets = Sheets()
-    made = _make(config, sources.materials, collection, draft, tracker)
-    exported = export(_accepted(made, sheets), draft.file(SET), config.format, (spec.label,))
+
+    def accepted() -> Iterator[Generated]:
+        for _, batch in judged(collection, answer, store, config.execution.shard_size):
+            for generated in batch:
+                sheets.add(generated)
+                if generated.accepted:
+                    yield generated
+            tracker.log({"accepted": collection.accepted, "attempts": collection.attempts})
+
+    exported = export(accepted(), draft.file(SET), config.format, (config.spec.label,))
     print(collection.to_text())
     sheets.write(draft)
-    write_card(_card(config, sources, collection), exported)
-    if config.zip:
-        write_zip(exported.folder, draft.file(ARCHIVE))
-    return collection.summary() | {"filters": chain.describe()}
+    found = collection.summary()
+    _finish(config, draft, exported, card_of(config, sources, found))
+    return found | {"filters": chain.describe()}
 
 
-def _make(
-    config: GenerateSampleConfig,
-    materials: Materials,
-    collection: Collection,
-    draft: Draft,
-    tracker: Tracker,
-) -> Iterator[Generated]:
-    """Yield every sample that was tried, with its verdicts, round by round."""
+def calibrate(
+    config: GenerateSampleConfig, catalog: Catalog, device: str, progress: Progress
+) -> FilterChain:
+    """Look at the real pictures and set the filters' limits.
+
+    Raises:
+        UserError: If a setting is wrong, or there are no real pictures to learn from.
+    """
+    scorer = None
+    if config.scorer is not None:
+        scorer = load_scorer(config.scorer, catalog.samples, device)
+    return FilterChain.calibrate(
+        catalog, config.filters, scorer=scorer, device=device, progress=progress
+    )
+
+
+def stage_of(
+    config: GenerateSampleConfig, materials: Materials, build: EngineBuilder = build_engine
+) -> GenerationStage:
+    """Return what answers a set's requests."""
     engines = EngineConfig(config.procedural, config.copy_paste, config.diffusion)
-    stage = GenerationStage(config.spec, engines, materials, config.budget.batch_size)
-    store = ShardStore(draft.path)
-    while requests := collection.round():
-        shards = make_shards([as_sample(one) for one in requests], config.execution.shard_size)
-        report = config.execution.build().run(stage, shards, store)
-        if report.failed:
-            raise GivenUpError(report)
-        for shard in shards:
-            rows = store.read(shard.id).rows.to_pylist()
-            yield from collection.judge([from_row(row, config.spec) for row in rows])
-        tracker.log({"accepted": collection.accepted, "attempts": collection.attempts})
+    return GenerationStage(config.spec, engines, materials, config.budget.batch_size, build)
 
 
-def _accepted(made: Iterator[Generated], sheets: Sheets) -> Iterator[Generated]:
-    for generated in made:
-        sheets.add(generated)
-        if generated.accepted:
-            yield generated
+def card_of(
+    config: GenerateSampleConfig, sources: Sources, found: Mapping[str, Any], *more: Reason
+) -> Card:
+    """Describe a set.
 
-
-def _card(config: GenerateSampleConfig, sources: Sources, collection: Collection) -> Card:
+    Args:
+        config: What was asked for.
+        sources: What it was made from.
+        found: ``Collection.summary()``.
+        more: Why else pictures are not in it.
+    """
     engine = ENGINES[config.spec.mode]
     diffusion = engine == "diffusion"
     reasons = [
         Reason(row["filter"], row["judged"], row["rejected"])
-        for row in collection.table.rows()
+        for row in found["table"]
         if row["filter"] != ALL
     ]
     terms = f" Base model: {sources.terms}." if diffusion else ""
@@ -159,8 +184,41 @@ def _card(config: GenerateSampleConfig, sources: Sources, collection: Collection
         base_model=base,
         adapters={} if adapter is None else {adapter: sources.weights["adapter"]},
         seeds=(config.spec.seed,),
-        tried=collection.attempts,
-        reasons=reasons,
+        tried=found["attempts"],
+        reasons=[*reasons, *more],
         lineage={"data": f"{sources.catalog.uri} ({sources.catalog.fingerprint[:16]})"},
         settings=asdict(config.spec) | {engine: asdict(getattr(config, engine))},
     )
+
+
+def _executed(config: GenerateSampleConfig, materials: Materials, store: ShardStore) -> Answer:
+    stage = stage_of(config, materials)
+
+    def answer(shards: Sequence[Shard]) -> Iterator[Shard]:
+        report = config.execution.build().run(stage, shards, store)
+        if report.failed:
+            raise GivenUpError(report)
+        yield from shards
+
+    return answer
+
+
+def _redo(
+    config: GenerateSampleConfig, sources: Sources, draft: Draft, answer: Answer
+) -> dict[str, Any]:
+    """Make the samples that ``only`` names."""
+    store, spec = ShardStore(draft.path), config.spec
+    requests = config.only_requests()
+    shards = make_shards([as_sample(one) for one in requests], config.execution.shard_size)
+    made = (one for shard in answer(shards) for one in read_shard(store, shard.id, spec))
+    exported = export(made, draft.file(SET), config.format, (spec.label,))
+    count = len(requests)
+    found = {"wanted": count, "accepted": count, "attempts": count, "table": []}
+    _finish(config, draft, exported, card_of(config, sources, found))
+    return found
+
+
+def _finish(config: GenerateSampleConfig, draft: Draft, exported: Exported, card: Card) -> None:
+    write_card(card, exported)
+    if config.zip:
+        write_zip(exported.folder, draft.file(ARCHIVE))

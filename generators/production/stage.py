@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from millsight.generators.production.engines import EngineConfig, build_engine
+from millsight.generators.production.engines import EngineBuilder, EngineConfig, build_engine
 from millsight.generators.production.rows import SCHEMA, to_row
 from millsight.generators.samples import Engine, Materials, Request, SampleSpec
 from millsight.platform.catalog.sample import Sample
@@ -28,20 +28,27 @@ class GenerationStage(Stage):
         config: Of the engine.
         materials: Real pictures.
         batch_size: Requests at a time.
+        build: Builds the engine; a worker that lives on may keep some.
     """
 
     schema: ClassVar[pa.Schema] = SCHEMA
 
     def __init__(
-        self, spec: SampleSpec, config: EngineConfig, materials: Materials, batch_size: int = 16
+        self,
+        spec: SampleSpec,
+        config: EngineConfig,
+        materials: Materials,
+        batch_size: int = 16,
+        build: EngineBuilder = build_engine,
     ) -> None:
         self.batch_size = batch_size
+        self._build = build
         self._spec, self._config, self._materials = spec, config, materials
         self._engine: Engine | None = None
 
     def setup(self, device: str, weights: Mapping[str, np.ndarray]) -> None:
         """Build the engine."""
-        self._engine = build_engine(self._spec.mode, self._config, self._materials, device)
+        self._engine = self._build(self._spec.mode, self._config, self._materials, device)
 
     def load(self, batch: Sequence[Sample]) -> list[tuple[str, Request]]:
         """Return the requests that the samples stand for."""

@@ -36,6 +36,11 @@ class FeatureNet:
         self._loaded, self._device = loaded, device
         self._network: Any = build_model(loaded).to(device)
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Two networks with equal keys give equal features for equal pictures."""
+        return self._loaded.fingerprint, self._device
+
     def describe(self) -> dict[str, str]:
         """Return, JSON-like, which weights give the features."""
         return {"source": self._loaded.source, "sha256": self._loaded.sha256}

@@ -1,4 +1,4 @@
-"""``millsight data inspect``, ``convert`` and ``split``."""
+"""``millsight data inspect``, ``convert``, ``split`` and ``draw``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from millsight.platform.artifacts import Artifact, drafting, find_artifact
 from millsight.platform.commands import EXIT_QUARANTINED, Outcome, OutputConfig
+from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Input, Recipe
 
 if TYPE_CHECKING:
@@ -79,6 +80,42 @@ class SplitConfig(OutputConfig):
     previous: str | None = None
 
 
+@dataclass(kw_only=True)
+class DrawConfig(OutputConfig):
+    """How few pictures to learn from.
+
+    Attributes:
+        data: Folder of pictures in any layout, or a catalog, with a ``train`` split.
+        layout: auto, or the name of the layout to read the folder in.
+        category: Material and line; by default the folder's name.
+        shots: Training pictures of each defect class; the five drawn by a seed are among its ten.
+            A rarer class keeps all it has.
+        good: Good training pictures, drawn likewise; by default all.
+        validated: Pictures of each class, good ones included, that become a ``val`` split, drawn
+            from other groups than those learnt from; for data that has none.
+        seed: Another seed draws others.
+    """
+
+    data: str
+    layout: str = "auto"
+    category: str | None = None
+    shots: int = 10
+    good: int | None = None
+    validated: int | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse what draws nothing.
+
+        Raises:
+            UserError: Naming the flag.
+        """
+        for name, least in (("shots", 1), ("good", 0), ("validated", 1)):
+            count = getattr(self, name)
+            if count is not None and count < least:
+                raise UserError(f"--{name} {count}: at least {least}.")
+
+
 def inspect(config: InspectConfig) -> Outcome:
     """Show what is in a folder or catalog: layout, counts, damage, duplicates."""
     from millsight.platform.catalog.duplicates import find_duplicates
@@ -114,6 +151,21 @@ def split(config: SplitConfig) -> Outcome:
     _print_summary(divided)
     made_with = {"shares": shares, "seed": config.seed, "near": config.near}
     return _outcome(divided, write_artifact(divided, config, made_with))
+
+
+def draw(config: DrawConfig) -> Outcome:
+    """Keep few training pictures of each class, and val and test as they are."""
+    config.check()
+    from millsight.platform.catalog.draw import draw_shots
+
+    catalog = _read(config.data, config.layout, config.category)
+    drawn = draw_shots(
+        catalog, config.shots, config.seed, good=config.good, validated=config.validated
+    )
+    _print_summary(drawn)
+    names = ("shots", "good", "validated", "seed")
+    made_with = {"drawn": {name: getattr(config, name) for name in names}}
+    return _outcome(drawn, write_artifact(drawn, config, made_with))
 
 
 def write_artifact(catalog: Catalog, to: OutputConfig, made_with: dict[str, Any]) -> Artifact:

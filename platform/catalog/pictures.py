@@ -136,6 +136,11 @@ def read_picture_bytes(uri: str) -> bytes:
         raise PictureError(f"cannot be read: {error.strerror or error}") from None
 
 
+def is_grey(picture: np.ndarray) -> bool:
+    """Say whether the three channels of ``(H, W, 3)`` are equal."""
+    return bool((picture == picture[:, :, :1]).all())
+
+
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise PictureError("empty file (0 bytes)")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from millsight.platform.catalog.synthetic import RENDERED
+
 SCHEMA_VERSION = 2
 GOOD = "good"
 
@@ -74,6 +76,14 @@ class Sample:
     def defective(self) -> bool | None:
         """``False`` for good, ``True`` for any defect, ``None`` where the label is unknown."""
         return None if self.label is None else self.label != GOOD
+
+    @property
+    def derived(self) -> bool:
+        """Whether it was made out of other pictures, or by a model that learnt from them.
+
+        A photograph is not, nor is what ``millsight generate procedural`` renders from nothing.
+        """
+        return self.synthetic not in (None, RENDERED)
 
 
 @dataclass(frozen=True, slots=True)

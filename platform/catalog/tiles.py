@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from millsight.platform.artifacts import Draft, drafting, find_artifact
 from millsight.platform.commands import EXIT_QUARANTINED, Outcome, OutputConfig
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 KIND = "catalog"
 MAX_TILES = 64
+# A tile that holds less of a box than this many pixels of its width or height shows no defect for
+# sure, and is not good for sure either.
+LEAST_SIDE = 4.0
 
 
 @dataclass(kw_only=True)
@@ -25,12 +28,15 @@ class TileConfig(OutputConfig):
     """What to cut, and into how many.
 
     Attributes:
-        data: Folder of pictures in any layout, or a catalog; pictures without a mask and without
-            the label good are left out.
+        data: Folder of pictures in any layout, or a catalog; pictures that say neither where their
+            defects are nor that they are good are left out.
         layout: auto, or the name of the layout to read the folder in.
         category: Material and line; by default the folder's name.
         rows: Tiles from top to bottom.
         columns: Tiles from left to right.
+        by: What says where the defects are. With ``boxes``, tiles keep their parts of them, and a
+            tile without one is good as far as nobody has forgotten a box; tiles with a sliver of
+            one are left out.
     """
 
     data: str
@@ -38,6 +44,7 @@ class TileConfig(OutputConfig):
     category: str | None = None
     rows: int = 2
     columns: int = 2
+    by: Literal["masks", "boxes"] = "masks"
 
     def check(self) -> None:
         """Refuse what cuts nothing.
@@ -50,24 +57,26 @@ class TileConfig(OutputConfig):
 
 
 def tile(config: TileConfig) -> Outcome:
-    """Cut pictures with known masks into tiles; a tile without an outlined pixel is good."""
+    """Cut pictures with known masks or boxes into tiles; a tile without a defect is good."""
     config.check()
     from millsight.platform.catalog.catalog import FILE, load_data
     from millsight.platform.catalog.sample import SCHEMA_VERSION, Quarantined, Sample
 
     catalog = load_data(config.data, config.layout, config.category)
     cut = {"rows": config.rows, "columns": config.columns}
-    recipe = Recipe(KIND, SCHEMA_VERSION, {"tiles": cut}, {"data": catalog.as_input()})
+    boxed = config.by == "boxes"
+    settings = {"tiles": cut} | ({"by": config.by} if boxed else {})
+    recipe = Recipe(KIND, SCHEMA_VERSION, settings, {"data": catalog.as_input()})
     path = config.path(recipe)
     artifact = find_artifact(path, recipe)
     if artifact is None:
         with drafting(path, recipe) as draft:
-            known = [s for s in catalog if s.mask_uri is not None or s.defective is False]
+            known = [_by_boxes(s) if boxed else s for s in catalog if _is_known(s, boxed)]
             found = [item for sample in known for item in _cut(sample, cut, path, draft)]
             broken = tuple(item for item in found if isinstance(item, Quarantined))
             tiles = tuple(item for item in found if isinstance(item, Sample))
             if not tiles:
-                raise UserError(f"--data {config.data}: no picture has a mask or is good.")
+                raise UserError(f"--data {config.data}: no picture has {config.by} or is good.")
             made = replace(
                 catalog,
                 samples=tiles,
@@ -80,6 +89,15 @@ def tile(config: TileConfig) -> Outcome:
     print(f"{artifact.manifest['metrics']['pictures']} tiles: {artifact.path}")
     quarantined = artifact.manifest["metrics"]["quarantined"]
     return Outcome(EXIT_QUARANTINED if quarantined else 0, artifact)
+
+
+def _is_known(sample: Sample, boxed: bool) -> bool:
+    drawn = bool(sample.boxes) if boxed else sample.mask_uri is not None
+    return drawn or sample.defective is False
+
+
+def _by_boxes(sample: Sample) -> Sample:
+    return replace(sample, mask_uri=None, mask_id=None)
 
 
 def _cut(sample: Sample, cut: dict[str, int], home: str, draft: Draft) -> Iterator[object]:
@@ -97,6 +115,7 @@ def _cut(sample: Sample, cut: dict[str, int], home: str, draft: Draft) -> Iterat
     except PictureError as error:
         yield Quarantined(sample.uri, str(error), sample.id)
         return
+    boxed = sample.mask_uri is None and bool(sample.boxes)
     good = sample.defective is False or drawn is None
     mask = np.zeros((height, width), dtype=bool) if good or drawn is None else drawn
     if not good and not mask.any():
@@ -107,37 +126,75 @@ def _cut(sample: Sample, cut: dict[str, int], home: str, draft: Draft) -> Iterat
         for column in range(cut["columns"]):
             part = slice(ys[row], ys[row + 1]), slice(xs[column], xs[column + 1])
             name = f"{sample.id}_{row}_{column}.png"
-            yield _write(sample, (picture[part], mask[part]), name, home, draft)
+            if not boxed:
+                truth: Sample | None = _masked(sample, mask[part], name, home, draft)
+            else:
+                truth = _boxed(sample, (xs[column], ys[row], xs[column + 1], ys[row + 1]))
+            if truth is not None:
+                yield _write(truth, picture[part], name, home, draft)
 
 
-def _write(
-    sample: Sample, parts: tuple[np.ndarray, np.ndarray], name: str, home: str, draft: Draft
-) -> Sample:
+def _masked(sample: Sample, mask: np.ndarray, name: str, home: str, draft: Draft) -> Sample:
+    """Return the sample with what a tile's mask says, which is written."""
     import cv2
     import numpy as np
 
     from millsight.platform import storage
     from millsight.platform.catalog.catalog import content_id
     from millsight.platform.catalog.sample import GOOD
-    from millsight.platform.catalog.synthetic import mark_png
 
-    picture, mask = parts
-    pixels = cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()
-    if sample.synthetic is not None:
-        pixels = mark_png(pixels, sample.synthetic)
     outlined = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()
-    storage.write_bytes(draft.file(f"pictures/{name}"), pixels)
     storage.write_bytes(draft.file(f"masks/{name}"), outlined)
     return replace(
         sample,
-        id=content_id(pixels),
-        uri=f"{home}/pictures/{name}",
-        group=sample.group or sample.id,
         label=(sample.label if mask.any() else GOOD) if sample.label else sample.label,
         mask_uri=f"{home}/masks/{name}",
         mask_id=content_id(outlined),
         boxes=(),
         box_labels=(),
+    )
+
+
+def _boxed(sample: Sample, tile: tuple[int, int, int, int]) -> Sample | None:
+    """Return the sample with its boxes' parts in a tile ``(x0, y0, x1, y1)``, of pixels.
+
+    Its label is the class of the largest; ``None`` where only a sliver of a box is in the tile.
+    """
+    import numpy as np
+
+    from millsight.platform.catalog.sample import GOOD
+
+    corners = np.array(sample.boxes, np.float32)
+    low, high = np.array(tile[:2]), np.array(tile[2:])
+    parts = np.hstack([corners[:, :2].clip(low, high) - low, corners[:, 2:].clip(low, high) - low])
+    sides = (parts[:, 2:] - parts[:, :2]).clip(0)
+    inside, shown = sides.min(axis=1) > 0, sides.min(axis=1) >= LEAST_SIDE
+    if not inside.any():
+        return replace(sample, label=GOOD, boxes=(), box_labels=())
+    if not shown.any():
+        return None
+    names = tuple(sample.box_labels[at] for at in np.flatnonzero(shown))
+    boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in parts[shown].tolist())
+    largest = int(sides[shown].prod(axis=1).argmax())
+    return replace(sample, label=names[largest], boxes=boxes, box_labels=names)
+
+
+def _write(sample: Sample, picture: np.ndarray, name: str, home: str, draft: Draft) -> Sample:
+    import cv2
+
+    from millsight.platform import storage
+    from millsight.platform.catalog.catalog import content_id
+    from millsight.platform.catalog.synthetic import mark_png
+
+    pixels = cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()
+    if sample.synthetic is not None:
+        pixels = mark_png(pixels, sample.synthetic)
+    storage.write_bytes(draft.file(f"pictures/{name}"), pixels)
+    return replace(
+        sample,
+        id=content_id(pixels),
+        uri=f"{home}/pictures/{name}",
+        group=sample.group or sample.id,
         caption=None,
         width=picture.shape[1],
         height=picture.shape[0],

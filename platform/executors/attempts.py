@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass
 from typing import NoReturn
 
-from millsight.platform.errors import UserError
+from millsight.platform.errors import UserError, is_disk_full
 from millsight.platform.shards import Shard, ShardStore, run_shard
 from millsight.platform.stages import Stage
 
@@ -19,12 +19,14 @@ class Outcome:
         quarantined: Pictures of the shard that were set aside.
         error: Traceback, or ``None`` if the shard landed.
         user_error: Message of a ``UserError``: another attempt would not mend it.
+        disk_full: The rows could not be written for want of room.
         worker_broken: The process can compute nothing more, as after a fault on a GPU.
     """
 
     quarantined: int = 0
     error: str | None = None
     user_error: str | None = None
+    disk_full: bool = False
     worker_broken: bool = False
 
     @classmethod
@@ -33,7 +35,8 @@ class Outcome:
         text = "".join(traceback.format_exception(error))
         if isinstance(error, UserError):
             return cls(error=text, user_error=str(error))
-        return cls(error=text, worker_broken=type(error).__name__ == "AcceleratorError")
+        broken = type(error).__name__ == "AcceleratorError"
+        return cls(error=text, disk_full=is_disk_full(error), worker_broken=broken)
 
     def raise_error(self) -> NoReturn:
         """Raise again, in the driver, what was caught in a worker.

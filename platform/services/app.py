@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
@@ -44,6 +44,7 @@ def create_service_app(
     schema: str = "",
     upload_paths: Sequence[str] = (),
     ready_checks: Mapping[str, ReadyCheck] | None = None,
+    beside: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> FastAPI:
     """Put a service together; its worker runs while the application does.
 
@@ -55,6 +56,7 @@ def create_service_app(
         schema: ``CREATE ... IF NOT EXISTS`` statements of the room's own tables.
         upload_paths: Path prefixes that take bodies up to ``max_upload_mib``.
         ready_checks: The room's own conditions for being ready, by name.
+        beside: What else runs while the application does; its end comes after the worker's.
 
     Raises:
         UserError: If it would be open to others without a token, or its database is not usable.
@@ -64,9 +66,10 @@ def create_service_app(
     @asynccontextmanager
     async def working(app: FastAPI) -> AsyncIterator[None]:
         remove_stale(service.uploads)
-        service.worker.start()
-        yield
-        service.worker.stop()
+        with beside():
+            service.worker.start()
+            yield
+            service.worker.stop()
 
     # Documentation pages would load scripts from a CDN; the schema is at /openapi.json.
     app = FastAPI(

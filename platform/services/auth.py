@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
 
 from millsight.platform.services.problems import ProblemError
 from millsight.platform.services.state import ServiceState, service_of
@@ -48,6 +49,27 @@ Submitter = Annotated[Token, Depends(allowed(Scope.SUBMIT))]
 Administrator = Annotated[Token, Depends(allowed(Scope.ADMIN))]
 
 router = APIRouter(tags=["session"])
+
+
+class MeView(BaseModel):
+    """Who is asking.
+
+    Attributes:
+        name: The token's.
+        scopes: What it allows: read, submit, admin.
+        open_access: Whether the service asks for no token.
+    """
+
+    name: str
+    scopes: list[str]
+    open_access: bool
+
+
+@router.get("/me")
+async def show_me(request: Request, token: Reader) -> MeView:
+    """Show who is asking."""
+    service = service_of(request)
+    return MeView(name=token.name, scopes=sorted(token.scopes), open_access=service.open_access)
 
 
 @router.post("/session", status_code=HTTPStatus.NO_CONTENT)

@@ -151,6 +151,13 @@ class JobStore:
                 )
         return self.get(job), True
 
+    def by_key(self, owner: str, key: str | None) -> Job | None:
+        """Return the job that an idempotency key of a token's names already, if there is one."""
+        rows = self.database.all(
+            "SELECT job FROM idempotency WHERE owner = ? AND key = ?", owner, key
+        )
+        return self.get(rows[0]["job"]) if rows else None
+
     def get(self, job: str) -> Job:
         """Read a job.
 

@@ -6,12 +6,12 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from millsight.platform.services.auth import Reader, Submitter
 from millsight.platform.services.job_view import JobView
 from millsight.platform.services.jobs import Job, JobState
-from millsight.platform.services.paging import MAX_PAGE, Page, decode_cursor, encode_cursor
+from millsight.platform.services.paging import Page, PageQuery, decode_cursor, encode_cursor
 from millsight.platform.services.problems import ProblemError
 from millsight.platform.services.state import Service, service_of
 from millsight.platform.services.tokens import Scope, Token
@@ -27,23 +27,18 @@ IdempotencyKey = Annotated[
 ]
 
 
-class JobQuery(BaseModel):
+class JobQuery(PageQuery):
     """Which jobs to list.
 
     Attributes:
         state: Only in these states.
         kind: Only of these kinds.
         mine: Only the caller's own.
-        limit: At most so many.
-        cursor: ``next_cursor`` of the page before.
     """
 
-    model_config = ConfigDict(extra="forbid")
     state: list[JobState] = Field(default=[], max_length=len(JobState))
     kind: list[str] = Field(default=[], max_length=20)
     mine: bool = False
-    limit: int = Field(default=50, ge=1, le=MAX_PAGE)
-    cursor: str | None = None
 
 
 router = APIRouter(tags=["jobs"])

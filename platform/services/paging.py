@@ -7,13 +7,26 @@ import binascii
 import json
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from millsight.platform.services.problems import ProblemError
 
 T = TypeVar("T")
 MAX_PAGE = 200
 MAX_CURSOR_CHARACTERS = 500
+
+
+class PageQuery(BaseModel):
+    """Which part of a list.
+
+    Attributes:
+        limit: At most so many.
+        cursor: ``next_cursor`` of the page before.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    limit: int = Field(default=50, ge=1, le=MAX_PAGE)
+    cursor: str | None = None
 
 
 class Page(BaseModel, Generic[T]):

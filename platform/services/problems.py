@@ -67,6 +67,19 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
 
+class InvalidError(ProblemError):
+    """422: one field of the body makes no sense, for a reason that its form cannot tell.
+
+    Args:
+        field: Its name in the body.
+        detail: What is wrong and the way out.
+    """
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field}: {detail}")
+        self.errors = [FieldError(detail=detail, pointer=f"body/{field}")]
+
+
 class TooManyRequestsError(ProblemError):
     """429: come back later.
 
@@ -115,7 +128,7 @@ def describe_problems(schema: dict[str, Any]) -> dict[str, Any]:
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101 - Starlette's handler type is wider
-    return problem_response(error)
+    return problem_response(error, error.errors if isinstance(error, InvalidError) else None)
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from millsight.platform.catalog.pictures import open_picture
-from millsight.platform.training import training_loader
+from millsight.platform.training import training_loader, validation_loader
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.interface import DetectionBatch
 
@@ -177,16 +177,13 @@ class DetectionData(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.validated = BoxedPictures(validated)
-        self._learned, self._config, self._loaders = (
-            TrainingPictures(learned, config),
-            config,
-            loaders,
-        )
+        self.learned: Dataset[Example] = TrainingPictures(learned, config)
+        self._config, self._loaders = config, loaders
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled, augmented, whole batches only; the order depends on seed and epoch alone."""
         return training_loader(
-            self._learned,
+            self.learned,
             self._config.batch_size,
             seed=self._config.seed,
             loaders=self._loaders,
@@ -196,12 +193,7 @@ class DetectionData(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """All validation pictures, on every worker, so that no number depends on their count."""
-        sampler: DistributedSampler[Example] = DistributedSampler(
-            self.validated, num_replicas=1, rank=0, shuffle=False
-        )
-        return DataLoader(
-            self.validated, self._config.batch_size, sampler=sampler, collate_fn=collate
-        )
+        return validation_loader(self.validated, self._config.batch_size, collate)
 
 
 def collate(items: Sequence[Example]) -> DetectionBatch:

@@ -35,3 +35,14 @@ def test_unknown_classes_and_sizes_are_refused_by_name() -> None:
         engine.generate([Request(SampleSpec("dent", mode="procedural"), 0)])
     with pytest.raises(UserError, match=r"--procedural\.size 20: 64 to 512"):
         ProceduralEngine(Materials(), ProceduralConfig(size=20))
+    with pytest.raises(UserError, match=r"--procedural\.names pit=dent: .* one of scratch"):
+        ProceduralEngine(Materials(), ProceduralConfig(names=["pit=dent"]))
+
+
+def test_a_rendered_defect_may_stand_for_a_class_of_another_name() -> None:
+    request = Request(SampleSpec("scratches", mode="procedural"), 0)
+    config = ProceduralConfig(size=64, names=["scratches=scratch"])
+    (stands_in,) = ProceduralEngine(Materials(), config).generate([request])
+    named = Request(SampleSpec("scratch", mode="procedural"), 0)
+    (own,) = ProceduralEngine(Materials(), ProceduralConfig(size=64)).generate([named])
+    assert np.array_equal(stands_in.picture, own.picture)

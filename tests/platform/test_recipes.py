@@ -149,6 +149,28 @@ def test_a_matrix_repeats_steps_and_items_of_lists(tmp_path):
     assert by_name["backbone-4"].settings["maps"] == ["${maps-7-4}", "${maps-8-4}", "other"]
 
 
+def test_words_of_an_axis_name_steps_and_stay_as_they_are_in_settings(tmp_path):
+    steps = {
+        "set-${label}-${seed}": {
+            "command": "generate procedural",
+            "with": {"count": 8, "seed": "${seed}"},
+        },
+        "all-${seed}": {
+            "command": "experiment table",
+            "with": {"trainings": ["${label}@5=${set-${label}-${seed}}/set"]},
+        },
+    }
+    matrix = {"label": ["red iron", "rolled-in_scale"], "seed": [1]}
+    pipeline = recipes.read_recipe(write(tmp_path / "a.yaml", steps, matrix=matrix))
+    names = [step.name for step in pipeline.steps]
+    assert names == ["set-red-iron-1", "set-rolled-in_scale-1", "all-1"]
+    assert pipeline.steps[0].settings["seed"] == 1
+    assert pipeline.steps[-1].settings["trainings"] == [
+        "red iron@5=${set-red-iron-1}/set",
+        "rolled-in_scale@5=${set-rolled-in_scale-1}/set",
+    ]
+
+
 @pytest.mark.parametrize(
     ("matrix", "said"),
     [

@@ -1,7 +1,7 @@
 // Drawn numbers: intervals, curves, shares and the confusion of classes. All inline SVG and CSSOM.
 
 import { h, s } from "./dom.js";
-import { count, number } from "./metrics.js";
+import { count, number } from "./numbers.js";
 
 const WIDTH = 400;
 const HEIGHT = 290;

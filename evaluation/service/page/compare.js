@@ -4,7 +4,8 @@ import { address, ask } from "./api.js";
 import { intervalBar, rangeOf } from "./charts.js";
 import { h, term } from "./dom.js";
 import { rowKeys, shortcuts } from "./keys.js";
-import { excludesZero, interval, metric, number, when } from "./metrics.js";
+import { excludesZero, interval, metric } from "./metrics.js";
+import { number, when } from "./numbers.js";
 import { pairsSection } from "./pairs.js";
 import { wide } from "./tables.js";
 

@@ -1,12 +1,15 @@
 // All pictures of a run in order of trouble. Only the rows in sight are in the document.
 
+import { pictureAddress } from "./addresses.js";
 import { ask, Listing } from "./api.js";
 import { h } from "./dom.js";
 import { Grid } from "./grid.js";
 import { shortcuts } from "./keys.js";
-import { count } from "./metrics.js";
-import { layerKeys, layerSwitches } from "./overlays.js";
-import { openViewer } from "./viewer.js";
+import { layerKeys, layerSwitches } from "./layers.js";
+import { VERDICTS } from "./metrics.js";
+import { count, number } from "./numbers.js";
+import { boxMarks, LAYERS, only, overlaysOf } from "./overlays.js";
+import { openViewer } from "./runviewer.js";
 
 const ORDERS = {
   worst: "Worst first",
@@ -20,6 +23,8 @@ const REMEMBERED = 4;
 const NOTE_AFTER_MS = 300;
 // Coming back to a gallery finds it as it was left; few are kept, they may be large.
 const visited = new Map();
+// Overlays of the thumbnails. None at first: one may hide what is looked for. What is on stays so.
+const on = new Set();
 
 export async function galleryView(context) {
   const {
@@ -82,6 +87,19 @@ function header(context, run, orders, order, gallery) {
   );
 }
 
+/** What stands below a thumbnail. */
+function caption(picture) {
+  const [verdict] = VERDICTS[picture.verdict] ?? [
+    picture.decision === null ? "" : picture.decision ? "Stop" : "Ship",
+  ];
+  const score = picture.score === null ? "" : number(picture.score, { plain: true });
+  return [
+    h("span", { class: `verdict ${picture.verdict ?? ""}` }, verdict),
+    h("span", { class: "score" }, score),
+    h("span", { class: "file soft" }, picture.file.split("/").pop()),
+  ];
+}
+
 class Gallery {
   constructor(context, run, orders, listing) {
     this.context = context;
@@ -98,8 +116,12 @@ class Gallery {
       size: 6,
     });
     this.grid = new Grid({
-      run,
       listing,
+      on,
+      thumbnail: (picture) => pictureAddress(run.dataset, picture.sample_id, "thumbnail"),
+      overlays: (picture) => overlaysOf(run, picture, on),
+      marks: (picture) => boxMarks(picture, false),
+      caption,
       signal: context.signal,
       onSelect: (index) => this.selected(index),
       onOpen: (index) => this.open(index),
@@ -156,6 +178,7 @@ class Gallery {
       { on: ["End"], shown: "End", does: "Last picture", run: () => grid.select(this.total - 1) },
       { on: ["Enter"], shown: "Enter", does: "Open the picture", run: () => this.open(grid.at) },
       ...layerKeys(
+        LAYERS,
         (layer) => this.toggle(layer),
         () => this.toggle(null),
       ),
@@ -198,9 +221,7 @@ class Gallery {
   showSwitches() {
     const { tasks, truth_visible: truth } = this.run;
     const has = { prediction: true, truth, map: tasks.includes("maps"), boxes: tasks.includes("boxes") };
-    this.switches.replaceChildren(
-      ...layerSwitches(has, this.grid.layers, (layer) => this.toggle(layer), true),
-    );
+    this.switches.replaceChildren(...layerSwitches(only(has), on, (layer) => this.toggle(layer), true));
   }
 
   selected(index) {

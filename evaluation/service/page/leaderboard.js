@@ -4,7 +4,8 @@ import { address, all, ask } from "./api.js";
 import { intervalBar, rangeOf } from "./charts.js";
 import { h, term } from "./dom.js";
 import { rowKeys, shortcuts } from "./keys.js";
-import { count, excludesZero, interval, metric, number, when } from "./metrics.js";
+import { excludesZero, interval, metric } from "./metrics.js";
+import { count, number, when } from "./numbers.js";
 import { may } from "./session.js";
 
 const TASKS = { samples: "ship or stop", masks: "masks", maps: "maps", boxes: "boxes", classes: "classes" };

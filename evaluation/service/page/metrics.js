@@ -1,5 +1,7 @@
 // What the numbers are called, what they mean on the shop floor, and how they are written.
 
+import { count, number } from "./numbers.js";
+
 const RATE = "Share of ";
 // name: [title, meaning, smaller is better, plain number instead of percent]
 const KNOWN = {
@@ -104,16 +106,6 @@ export function isEstimate(value) {
   return value !== null && typeof value === "object" && "value" in value && "low" in value;
 }
 
-/** A value in percent (or plain) with a true minus; a dash where it is undefined. */
-export function number(value, { plain = false, signed = false, digits } = {}) {
-  if (value === null || value === undefined) return "–";
-  const shown = plain ? value : 100 * value;
-  const text = Math.abs(shown).toFixed(digits ?? (plain ? 3 : 1));
-  const zero = Number(text) === 0;
-  const sign = shown < 0 && !zero ? "\u2212" : signed && !zero ? "+" : "";
-  return sign + text;
-}
-
 /** "91.2 to 94.0" of an estimate; empty where no interval was drawn. */
 export function interval(estimate, options) {
   if (estimate.low === null) return "";
@@ -123,20 +115,6 @@ export function interval(estimate, options) {
 /** Whether an interval says more than chance: it lies on one side of zero. */
 export function excludesZero(estimate) {
   return estimate.low !== null && (estimate.low > 0 || estimate.high < 0);
-}
-
-export function count(value) {
-  return value === null || value === undefined ? "–" : value.toLocaleString("en").replaceAll(",", "\u202f");
-}
-
-/** A moment, as one says it: minutes today, else the date. */
-export function when(text) {
-  const then = new Date(text);
-  const seconds = (Date.now() - then) / 1000;
-  if (seconds < 60) return "just now";
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-  return then.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 }
 
 export const VERDICTS = {

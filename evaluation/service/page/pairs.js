@@ -1,11 +1,13 @@
 // The pictures that only one of two runs decides rightly, side by side.
 
+import { overlayAddress, pictureAddress } from "./addresses.js";
 import { Listing } from "./api.js";
 import { shareBar } from "./charts.js";
 import { h } from "./dom.js";
-import { overlayAddress, pictureAddress, showPicture } from "./images.js";
-import { count, number, VERDICTS } from "./metrics.js";
-import { openViewer } from "./viewer.js";
+import { showPicture } from "./images.js";
+import { VERDICTS } from "./metrics.js";
+import { count, number } from "./numbers.js";
+import { openViewer } from "./runviewer.js";
 
 const KINDS = {
   only_first_right: "Only A is right",

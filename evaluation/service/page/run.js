@@ -4,7 +4,8 @@ import { address, all, ask } from "./api.js";
 import { curvePlot, intervalBar } from "./charts.js";
 import { h } from "./dom.js";
 import { openDialog, shortcuts } from "./keys.js";
-import { basis, interval, metric, number, when } from "./metrics.js";
+import { basis, interval, metric } from "./metrics.js";
+import { number, when } from "./numbers.js";
 import { asWriter, may, session } from "./session.js";
 import { taskSections } from "./tables.js";
 

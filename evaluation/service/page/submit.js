@@ -2,8 +2,9 @@
 
 import { address, all, bearer, newKey, Problem, problemOf } from "./api.js";
 import { h } from "./dom.js";
-import { jobCard } from "./jobs.js";
-import { count, number } from "./metrics.js";
+import { jobCard } from "./job.js";
+import { runOf } from "./jobs.js";
+import { count, number } from "./numbers.js";
 import { asWriter, may } from "./session.js";
 import { zipFiles } from "./zip.js";
 
@@ -155,7 +156,7 @@ class SubmitForm {
       const body = await packed(this.files);
       const job = await asWriter(() => this.upload(body));
       this.outcome.prepend(
-        jobCard(job, this.signal, (now) => {
+        jobCard(job, this.signal, runOf, (now) => {
           if (now.state === "done" && this.outcome.childElementCount === 1)
             location.hash = `#/runs/${now.result.run}`;
         }),

@@ -2,7 +2,8 @@
 
 import { confusionTable, intervalBar, rangeOf, shareBar } from "./charts.js";
 import { h, term } from "./dom.js";
-import { count, interval, metric, metricsOf, number } from "./metrics.js";
+import { interval, metric, metricsOf } from "./metrics.js";
+import { count, number } from "./numbers.js";
 
 const SHOWN = {
   samples: [

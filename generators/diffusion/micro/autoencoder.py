@@ -7,32 +7,40 @@ from typing import Any
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from millsight.generators.diffusion.micro.config import AutoencoderConfig
 from millsight.generators.diffusion.micro.pictures import SteelPictures, to_pixels
 from millsight.platform.errors import UserError
 from millsight.platform.training import seed_step, training_loader
+from millsight.platform.weights import build_model, load_weights
 
 BATCH = 32
 WARM_UP = 0.02
+# Of a network: those that see texture and edges.
+LEVELS = 3
 
 
 class AutoencoderModule(lightning.LightningModule):
     """Trains a diffusers ``AutoencoderKL`` to give back grey pictures, defects above all.
 
-    L = sum w |x' - x| / sum w + edges * |grad x' - grad x| + kl * KL. Without an adversary or a
-    perceptual net: fine texture comes back smoother than it was, edges stay.
+    L = sum w |x' - x| / sum w + perceptual * P(x', x) + kl * KL, P by ``PerceptualDistance``.
 
     Args:
         vae: Untrained.
         config: Losses and schedule.
+
+    Raises:
+        UserError: If the network cannot be loaded.
     """
 
     def __init__(self, vae: Any, config: AutoencoderConfig) -> None:
         super().__init__()
-        self.vae, self.config = vae.train(), config
+        self.vae = vae.train().to(memory_format=torch.channels_last)
+        self.config = config
+        self._perceptual = PerceptualDistance(config.network) if config.perceptual else None
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         """Seed by step; see ``seed_step``."""
@@ -49,12 +57,12 @@ class AutoencoderModule(lightning.LightningModule):
         returned = self.vae.decode(posterior.sample()).sample
         parts = {
             "pixels": (weights * (returned - pixels).abs()).sum() / (3 * weights.sum()),
-            "edges": _edges(returned, pixels, weights),
             "kl": posterior.kl().mean() / pixels[0, 0].numel(),
         }
-        loss: Tensor = (
-            parts["pixels"] + self.config.edges * parts["edges"] + self.config.kl * parts["kl"]
-        )
+        loss: Tensor = parts["pixels"] + self.config.kl * parts["kl"]
+        if self._perceptual is not None:
+            parts["perceptual"] = self._perceptual(returned, pixels)
+            loss = loss + self.config.perceptual * parts["perceptual"]
         require_finite(loss, self.global_step)
         for name, value in (parts | {"loss": loss}).items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
@@ -63,6 +71,46 @@ class AutoencoderModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with a short linear warm-up and a cosine decay over all steps."""
         return cosine(self, list(self.vae.parameters()), self.config.learning_rate)
+
+
+class PerceptualDistance(nn.Module):
+    """How differently two pictures look to a network that knows pictures.
+
+    Mean square distance of unit feature vectors, summed over the first levels: LPIPS of Zhang et
+    al. 2018, eq. 1, with all its weights 1.
+
+    Args:
+        source: Weights of a timm network; they stay as they are.
+
+    Raises:
+        UserError: If they cannot be loaded, or are no timm network's.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        loaded = load_weights(source)
+        if loaded.library != "timm":
+            raise UserError(f"--training.network {source}: name a timm network.")
+        network: Any = build_model(loaded)
+        self._network = network.requires_grad_(False).to(memory_format=torch.channels_last)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(loaded, name), dtype=torch.float32)
+            self.register_buffer(name, values.view(3, 1, 1), persistent=False)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the mean over ``(N, 3, H, W)`` float32 pictures in [-1, 1]."""
+        levels = zip(self._features(first), self._features(second), strict=True)
+        return torch.stack([(a - b).square().sum(dim=1).mean() for a, b in levels]).sum()
+
+    def _features(self, pictures: Tensor) -> list[Tensor]:
+        normal = ((pictures + 1) / 2 - self.mean) / self.std
+        levels = self._network.forward_intermediates(
+            normal, indices=list(range(LEVELS)), intermediates_only=True
+        )
+        return [functional.normalize(level, dim=1) for level in levels]
 
 
 class TrainingItems(lightning.LightningDataModule):
@@ -138,15 +186,6 @@ def require_finite(loss: Tensor, step: int) -> None:
             f"the loss became {loss.item()} at step {step}; lower --training.learning_rate and "
             "run the command again: it goes on after the last whole epoch."
         )
-
-
-def _edges(returned: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
-    total = pixels.new_zeros(())
-    for axis in (-1, -2):
-        gap = (returned.diff(dim=axis) - pixels.diff(dim=axis)).abs()
-        near = weights.narrow(axis, 1, weights.shape[axis] - 1)
-        total = total + (near * gap).sum() / (3 * near.sum())
-    return total
 
 
 def _psnr(squares: Tensor) -> float:

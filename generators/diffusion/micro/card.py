@@ -18,9 +18,10 @@ pipeline_tag: text-to-image
 ---
 # A micro latent-diffusion pipeline of procedural steel
 
-Made by `millsight pretrain diffusion` from rendered pictures alone: no photograph, no other's
-weights. It draws what the renderer of `millsight generate procedural` draws; on photographs
-it is a stand-in with which everything can be tried without a network or a GPU.
+Made by `millsight pretrain autoencoder` and `millsight pretrain diffusion` from rendered pictures
+alone. No other's weights are in it; the autoencoder's loss compared features of an ImageNet
+network. It draws what the renderer of `millsight generate procedural` draws; on photographs it is
+a stand-in with which everything can be tried without a network or a GPU.
 
 - **Opens with** `diffusers.StableDiffusionPipeline.from_pretrained`; half floats.
 - **Measured**, on held-out renderings: {metrics}

@@ -17,19 +17,21 @@ class AutoencoderConfig:
         epochs: Passes over the pictures.
         batch_size: Pictures per step.
         learning_rate: Peak of the cosine schedule, AdamW.
-        edges: Weight of the loss on the differences between neighbouring pixels.
+        perceptual: Weight of the loss on the features of ``network``; 0 is without.
+        network: Weights of a timm network whose features are compared.
         defects: How much more a defect's pixels count than the others.
         kl: Weight of the posterior's distance to a normal distribution.
         holdout: Share of the pictures that is kept to measure.
         seed: Of weights and order.
     """
 
-    side: int = 128
-    widths: tuple[int, ...] = (24, 32, 48, 64)
-    epochs: int = 6
+    side: int = 64
+    widths: tuple[int, ...] = (16, 32, 64)
+    epochs: int = 2
     batch_size: int = 16
     learning_rate: float = 1e-3
-    edges: float = 1.0
+    perceptual: float = 0.3
+    network: str = "embedded:efficientnet-lite0"
     defects: float = 4.0
     kl: float = 1e-6
     holdout: float = 0.05
@@ -57,6 +59,8 @@ class DenoiserConfig:
         widths: Channels of the U-Net's levels; all but the first attend to the text.
         text_width: Of the text encoder and of the cross attention.
         text_layers: Of the text encoder.
+        text_steps: Steps in which the text encoder alone learns what sentences are about; see
+            ``teach_words``.
         epochs: Passes over the latents.
         batch_size: Latents per step.
         learning_rate: Peak of the cosine schedule, AdamW.
@@ -70,7 +74,8 @@ class DenoiserConfig:
     widths: tuple[int, ...] = (64, 96, 128)
     text_width: int = 96
     text_layers: int = 3
-    epochs: int = 20
+    text_steps: int = 300
+    epochs: int = 6
     batch_size: int = 32
     learning_rate: float = 1e-3
     unconditional: float = 0.1

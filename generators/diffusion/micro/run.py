@@ -32,6 +32,7 @@ from millsight.generators.diffusion.micro.pictures import (
     SteelPictures,
     read_steel,
 )
+from millsight.generators.diffusion.micro.words import teach_words
 from millsight.generators.diffusion.untrained import Layout, build_untrained
 from millsight.platform import storage
 from millsight.platform.artifacts import Draft
@@ -93,11 +94,20 @@ def make_pipeline(
     vae: Any = AutoencoderKL.from_pretrained(Path(config.autoencoder) / VAE).eval()
     pipeline = _untrained(vae, settings)
     learned, held_out = _read(config.data, vae.config.sample_size, settings.holdout)
-    module = DenoiserModule(pipeline, settings)
     with progress_bar("Encoding pictures") as progress:
         latents = encode(vae, learned, progress)
     sentences = [tokenize(pipeline.tokenizer, own) for own in learned.sentences]
+    with progress_bar("Learning words") as progress:
+        told = teach_words(
+            pipeline.text_encoder,
+            sentences,
+            [own[0] for own in learned.sentences],
+            steps=settings.text_steps,
+            seed=settings.seed,
+            progress=progress,
+        )
     empty = tokenize(pipeline.tokenizer, [""])[0]
+    module = DenoiserModule(pipeline, settings)
     described = DescribedLatents(latents, sentences, empty, settings)
     training = Training(
         module,
@@ -115,6 +125,7 @@ def make_pipeline(
     pipeline.text_encoder.load_state_dict(network["text"].state_dict())
     metrics = {
         "pictures": len(learned),
+        "sentences_told": told,
         "held_out_loss": module.held_out_loss(unseen, plain),
         "parameters": {
             name: sum(p.numel() for p in getattr(pipeline, name).parameters())

@@ -8,20 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from millsight.generators.diffusion.crops import Square, cut, cut_mask, is_grey
-from millsight.generators.masks.morphology import Mask, dilate, group_boxes, reach
-from millsight.generators.masks.sources import real_mask, real_picture
-from millsight.generators.samples import Box
+from millsight.generators.diffusion.crops import cut, cut_mask
+from millsight.generators.masks.morphology import Mask, dilate
+from millsight.generators.masks.sources import defect_classes, real_mask, real_picture, shows
+from millsight.generators.masks.squares import LARGEST_ZOOM, squares
 from millsight.platform.catalog.catalog import Catalog
-from millsight.platform.catalog.sample import GOOD, Sample
-from millsight.platform.catalog.synthetic import RENDERED
+from millsight.platform.catalog.pictures import is_grey
+from millsight.platform.catalog.sample import Sample
 from millsight.platform.errors import UserError
 
 Progress = Callable[[int, int], None]
-# Regions this near are one defect; share of the picture's shorter side.
-JOINING = 0.03
-# A speck is shown with more of its surroundings rather than blown up further.
-LARGEST_ZOOM = 4
 
 
 @dataclass(frozen=True)
@@ -41,22 +37,10 @@ class Crop:
     sample_id: str
 
 
-def shows(sample: Sample, label: str) -> bool:
-    """Say whether a picture shows a defect of a class."""
-    return sample.label == label or label in sample.box_labels
-
-
-def defect_classes(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """Return the defect classes of pictures and boxes, in alphabetical order."""
-    found = {sample.label for sample in samples if sample.label is not None}
-    boxed = {label for sample in samples for label in sample.box_labels}
-    return tuple(sorted((found | boxed) - {GOOD}))
-
-
 def of_split(catalog: Catalog, split: str) -> list[Sample]:
     """Return the pictures of a split; those that were generated before teach nothing new."""
     own = catalog.where(split=split).samples
-    return [sample for sample in own if sample.synthetic in (None, RENDERED)]
+    return [sample for sample in own if not sample.derived]
 
 
 def choose(catalog: Catalog, labels: Sequence[str], split: str, least: int) -> list[Sample]:
@@ -118,31 +102,6 @@ def cut_crops(
     return crops
 
 
-def squares(mask: Mask, context: float, least: int) -> list[Square]:
-    """Return ``(x, y, side)`` of squares that together hold the defects, the largest one first.
-
-    A defect longer than the picture's shorter side is covered by squares of that side in a row.
-
-    Args:
-        mask: ``(H, W)`` bool, not empty.
-        context: As for ``cut_crops``.
-        least: Smallest side, pixels, where the picture has as much.
-    """
-    height, width = mask.shape
-    boxes = group_boxes(mask, reach(JOINING, (height, width)))
-    found: list[Square] = []
-    for box in sorted(boxes, key=_longer, reverse=True):
-        longer = _longer(box)
-        side = min(height, width, max(1, least, round(longer * (1 + 2 * context))))
-        for x, y in _centres(box, max(1, round(longer / side))):
-            left = min(max(0, round(x - side / 2)), width - side)
-            top = min(max(0, round(y - side / 2)), height - side)
-            shown = mask[top : top + side, left : left + side].any()
-            if shown and not any(_holds(square, box) for square in found):
-                found.append((left, top, side))
-    return found
-
-
 def grown(crop: Crop, dilation: float) -> Mask:
     """Return the crop's mask grown by a share of its side; ``(S, S)`` bool."""
     return dilate(crop.mask, dilation * len(crop.mask))
@@ -151,22 +110,3 @@ def grown(crop: Crop, dilation: float) -> Mask:
 def all_grey(crops: Sequence[Crop]) -> bool:
     """Say whether no crop has any colour."""
     return all(is_grey(crop.picture) for crop in crops)
-
-
-def _longer(box: Box) -> float:
-    x0, y0, x1, y1 = box
-    return max(x1 - x0, y1 - y0)
-
-
-def _centres(box: Box, count: int) -> list[tuple[float, float]]:
-    """Centres of ``count`` equal parts of a box, along its longer side."""
-    x0, y0, x1, y1 = box
-    shares = [(at + 0.5) / count for at in range(count)]
-    if x1 - x0 >= y1 - y0:
-        return [(x0 + share * (x1 - x0), (y0 + y1) / 2) for share in shares]
-    return [((x0 + x1) / 2, y0 + share * (y1 - y0)) for share in shares]
-
-
-def _holds(square: Square, box: Box) -> bool:
-    x, y, side = square
-    return x <= box[0] and y <= box[1] and box[2] <= x + side and box[3] <= y + side

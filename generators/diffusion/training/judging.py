@@ -14,8 +14,8 @@ from torch import Tensor
 from millsight.generators.diffusion.autoencoder import decode, noise_like, to_pictures
 from millsight.generators.diffusion.crops import to_uint8, without_colour
 from millsight.generators.diffusion.denoising import Start, begin, denoise, fast_scheduler
+from millsight.generators.diffusion.pipelines import unet_arguments
 from millsight.generators.diffusion.training.latents import mask_conditions
-from millsight.generators.diffusion.training.prompts import unet_arguments
 from millsight.generators.quality.features import nearest_distances
 from millsight.generators.quality.kid import kernel_inception_distance
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from millsight.generators.diffusion.autoencoder import to_pixels
+from millsight.generators.diffusion.autoencoder import posterior
 from millsight.generators.diffusion.training.config import AdaptationConfig
 from millsight.generators.diffusion.training.crops import Crop, grown
 from millsight.generators.diffusion.training.losses import place_weights
@@ -75,16 +75,6 @@ def encode_crops(
     }
     labels, sources = zip(*((crop.label, crop.sample_id) for crop in crops), strict=True)
     return Latents(tensors, labels, sources)
-
-
-def posterior(vae: Any, pictures: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation ``(B, C, h, w)`` of ``(H, W, 3)`` uint8 pictures."""
-    encoded = vae.encode(to_pixels(pictures, vae))
-    if hasattr(encoded, "latent_dist"):
-        mean, std = encoded.latent_dist.mean, encoded.latent_dist.std
-    else:
-        mean, std = encoded.latents, torch.zeros_like(encoded.latents)
-    return mean.float().cpu(), std.float().cpu()
 
 
 def mask_conditions(

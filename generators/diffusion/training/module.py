@@ -10,18 +10,14 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
+from millsight.generators.diffusion.pipelines import unet_arguments
 from millsight.generators.diffusion.training.config import AdaptationConfig
 from millsight.generators.diffusion.training.losses import (
     masked_loss,
     prediction_target,
     snr_weights,
 )
-from millsight.generators.diffusion.training.prompts import (
-    States,
-    encode_prompts,
-    take,
-    unet_arguments,
-)
+from millsight.generators.diffusion.training.prompts import States, encode_prompts, take
 from millsight.generators.diffusion.training.tokens import (
     DELTA,
     ClassWords,

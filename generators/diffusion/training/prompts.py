@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from millsight.generators.diffusion.training.tokens import towers
+from millsight.generators.diffusion.pipelines import towers
 
 States = dict[str, Tensor]
 
@@ -32,17 +32,6 @@ def encode_prompts(pipeline: Any, sentences: Sequence[str]) -> States:
         "prompt_embeds": torch.cat([output.hidden_states[-2] for output in outputs], dim=-1),
         "pooled_prompt_embeds": outputs[-1].text_embeds,
     }
-
-
-def unet_arguments(states: Mapping[str, Tensor], side: int) -> dict[str, Any]:
-    """Return the U-Net's keyword arguments for text states of ``side`` x ``side`` pictures."""
-    arguments: dict[str, Any] = {"encoder_hidden_states": states["prompt_embeds"]}
-    pooled = states.get("pooled_prompt_embeds")
-    if pooled is not None:
-        # SDXL's size conditioning: original size, corner of the crop, size wanted.
-        sizes = pooled.new_tensor([side, side, 0, 0, side, side]).expand(len(pooled), 6)
-        arguments["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": sizes}
-    return arguments
 
 
 def take(states: Mapping[str, Tensor], rows: Tensor) -> States:

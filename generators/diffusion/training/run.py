@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from millsight.generators.diffusion.autoencoder import round_trip_psnr
 from millsight.generators.diffusion.pipelines import load_pipeline
 from millsight.generators.diffusion.training.commands import GenerateTrainConfig, Sources
 from millsight.generators.diffusion.training.config import AdaptationConfig
@@ -18,11 +19,11 @@ from millsight.generators.diffusion.training.latents import LatentData, encode_c
 from millsight.generators.diffusion.training.module import AdaptationModule
 from millsight.generators.diffusion.training.selection import CheckpointSelection, References
 from millsight.generators.diffusion.training.tokens import speak_of
-from millsight.generators.diffusion.training.vae_quality import check_psnr, round_trip_psnr
 from millsight.generators.quality.features import FeatureNet
 from millsight.platform import artifacts, storage
 from millsight.platform.artifacts import Draft
 from millsight.platform.catalog.sample import Sample
+from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training
 from millsight.platform.progress import progress_bar
 from millsight.platform.tracking import Tracker
@@ -133,3 +134,24 @@ def _features(
     return {
         label: network([crop.picture for crop in crops if crop.label == label]) for label in labels
     }
+
+
+def check_psnr(psnr: float, least: float, source: str) -> None:
+    """Refuse an autoencoder that loses too much.
+
+    Raises:
+        UserError: If the PSNR is below ``least``, or there is none.
+    """
+    if np.isnan(psnr):
+        raise UserError(
+            f"--training.base {source}: its autoencoder gives no finite pictures, so that its "
+            "quality cannot be measured; its weights are damaged, or made for half precision with "
+            "another autoencoder beside them."
+        )
+    if psnr < least:
+        raise UserError(
+            f"--training.base {source}: its autoencoder returns these pictures with {psnr:.1f} dB "
+            f"PSNR, and at least {least:g} dB are asked for: fine defects would be lost before "
+            "anything is learned. Choose a base model with a better autoencoder, a larger "
+            "--training.image_size, a smaller --training.context, or lower --training.least_psnr."
+        )

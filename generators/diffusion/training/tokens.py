@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from millsight.generators.diffusion.pipelines import towers
 from millsight.generators.diffusion.training.config import PLACE, AdaptationConfig
 from millsight.platform.errors import UserError
 
@@ -84,13 +85,6 @@ def adapt(pipeline: Any, words: Sequence[ClassWords], config: AdaptationConfig) 
             pipeline.unet.add_adapter(_low_rank(LoraConfig, config.rank, ATTENTION))
         for tokenizer, encoder in towers(pipeline):
             _adapt_text(tokenizer, encoder, words, config)
-
-
-def towers(pipeline: Any) -> list[tuple[Any, Any]]:
-    """Return the pairs of tokenizer and text encoder: one for SD, two for SDXL."""
-    names = (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2"))
-    pairs = [tuple(getattr(pipeline, name, None) for name in pair) for pair in names]
-    return [(tokenizer, encoder) for tokenizer, encoder in pairs if encoder is not None]
 
 
 def text_encoders(pipeline: Any) -> list[Any]:

@@ -6,25 +6,23 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
-from millsight.evaluation.metrics.detection import DetectionMetrics
-from millsight.evaluation.metrics.results import BootstrapConfig
-from millsight.evaluation.metrics.seeds import over_seeds
+from millsight.evaluation.metrics.results import BootstrapConfig, Row
 from millsight.evaluation.results import table as tables
 from millsight.platform import storage
 from millsight.platform.artifacts import Artifact, Draft, open_artifact
 from millsight.platform.errors import UserError
 from millsight.pretraining.backbone.commands import KIND as BACKBONE
 from millsight.pretraining.detector.commands import KIND as DETECTOR
+from millsight.pretraining.downstream.comparison import ALL, compare_rows
 from millsight.pretraining.downstream.detection.commands import FinetuneDetectionConfig, finetune
 from millsight.pretraining.downstream.detection.config import FinetuningConfig
 from millsight.pretraining.downstream.detection.experiment_commands import (
     SCRATCH,
     DetectionExperimentConfig,
 )
-from millsight.pretraining.downstream.detection.experiment_table import ALL, ROWS_FILE
-from millsight.pretraining.downstream.detection.seeds import METRICS, judge
+from millsight.pretraining.downstream.detection.experiment_table import ROWS_FILE
+from millsight.pretraining.downstream.judging import DETECTION, judge_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,6 @@ class Key:
 
 
 Trained = Mapping[Key, Artifact]
-Measured = Mapping[tuple[str, int | None], list[DetectionMetrics]]
 
 
 def finetune_all(config: DetectionExperimentConfig) -> dict[Key, Artifact]:
@@ -120,34 +117,14 @@ def settings_of(
 def write(draft: Draft, name: str | None, reference: str, trained: Trained) -> None:
     """Write ``rows.json``: what every start scored, and its paired difference to the reference."""
     bootstrap = BootstrapConfig()
-    measured: dict[tuple[str, int | None], list[DetectionMetrics]] = {}
+    measured: dict[tuple[str, int | None], list[Row]] = {}
     for key, run in trained.items():
-        measured.setdefault((key.start, key.labelled), []).append(judge(run, bootstrap))
+        found = judge_run(run, DETECTION, bootstrap)
+        measured.setdefault((key.start, key.labelled), []).append(found)
     if name is None:
         run = next(iter(trained.values()))
         table = tables.read_table(run.file(tables.FILE))
         name = next(iter(tables.from_table(table))).category
-    content = {"data": name, "rows": _rows(measured, reference, bootstrap.confidence)}
+    rows = compare_rows(measured, reference, DETECTION.metrics, bootstrap.confidence)
+    content = {"data": name, "rows": rows}
     storage.write_bytes(draft.file(ROWS_FILE), (json.dumps(content, indent=2) + "\n").encode())
-
-
-def _rows(measured: Measured, reference: str, confidence: float) -> list[dict[str, Any]]:
-    rows = []
-    for labelled in dict.fromkeys(count for _, count in measured):
-        of_count = {start: runs for (start, count), runs in measured.items() if count == labelled}
-        against = of_count[reference]
-        rows += [
-            {"labelled": labelled, "start": start, "minus": None}
-            | {name: over_seeds(runs, name, confidence=confidence) for name in METRICS}
-            for start, runs in of_count.items()
-        ]
-        rows += [
-            {"labelled": labelled, "start": start, "minus": reference}
-            | {
-                name: over_seeds(runs, name, minus=against, confidence=confidence)
-                for name in METRICS
-            }
-            for start, runs in of_count.items()
-            if start != reference
-        ]
-    return rows

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from millsight.platform.catalog.catalog import Catalog
-from millsight.platform.catalog.pictures import PictureError, open_picture
-from millsight.platform.catalog.sample import Quarantined, Sample
+from millsight.platform.catalog.draw import draw
+from millsight.platform.catalog.sample import Sample
 from millsight.platform.errors import UserError
 from millsight.platform.progress import Progress
 from millsight.pretraining.detector.pictures import BoxedPicture
 from millsight.pretraining.downstream.detection.commands import FinetuneDetectionConfig
-from millsight.pretraining.downstream.detection.draw import draw
-from millsight.pretraining.downstream.parts import split_catalog
+from millsight.pretraining.downstream.parts import readable, split_catalog
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def choose(catalog: Catalog, config: FinetuneDetectionConfig, progress: Progress
     learned = draw(learned, settings.labelled, settings.seed, "--training.labelled")
     count = min(settings.validated or len(validated), len(validated))
     validated = draw(validated, count, settings.seed, "--training.validated")
-    sound, broken = _readable([*learned, *validated], progress)
+    sound, broken = readable([*learned, *validated], progress)
     numbers = {name: number for number, name in enumerate(classes)}
     return LabelledData(
         tuple(classes),
@@ -79,19 +77,6 @@ def choose(catalog: Catalog, config: FinetuneDetectionConfig, progress: Progress
 
 def _labelled(catalog: Catalog) -> list[Sample]:
     return [sample for sample in catalog if sample.boxes or sample.defective is False]
-
-
-def _readable(samples: Sequence[Sample], progress: Progress) -> tuple[set[str], list[Quarantined]]:
-    """Decode every picture once, so that training does not end at one that is damaged."""
-    sound, broken = set(), []
-    for done, sample in enumerate(samples, start=1):
-        try:
-            open_picture(sample.uri)
-            sound.add(sample.uri)
-        except PictureError as error:
-            broken.append(Quarantined(sample.uri, str(error), sample.id))
-        progress(done, len(samples))
-    return sound, broken
 
 
 def _boxed(sample: Sample, numbers: dict[str, int]) -> BoxedPicture:

@@ -8,17 +8,19 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from millsight.evaluation.results import table as tables
 from millsight.evaluation.results.row import PictureResult, ResultBox
 from millsight.evaluation.results.truth import from_samples
 from millsight.platform import storage
 from millsight.platform.artifacts import MARKER, Draft
-from millsight.platform.catalog.pictures import PictureError, open_picture
+from millsight.platform.catalog.pictures import open_picture
 from millsight.platform.catalog.sample import Quarantined, Sample
 from millsight.platform.progress import Progress
 from millsight.pretraining.detector.interface import Detections, Detector
 from millsight.pretraining.detector.module import detect
+from millsight.pretraining.downstream.parts import read_batches
 
 PREDICTIONS_FILE = "predictions.json"
 
@@ -53,26 +55,20 @@ def write_predictions(
     """
     detector.eval().to(device)
     rows: list[PictureResult] = []
-    broken: list[dict[str, Any]] = []
-    for start in range(0, len(samples), batch_size):
-        pictures, sound = [], []
-        for sample in samples[start : start + batch_size]:
-            try:
-                picture = torch.from_numpy(open_picture(sample.uri)).permute(2, 0, 1)
-            except PictureError as error:
-                broken.append(asdict(Quarantined(sample.uri, str(error), sample.id)))
-                continue
-            pictures.append(picture.float() / 255)
-            sound.append(sample)
-        found = detect(detector, pictures, device) if pictures else []
+    broken: list[Quarantined] = []
+    for sound, pictures in read_batches(samples, batch_size, _read, broken, progress):
+        found = detect(detector, pictures, device)
         for row, one in zip(from_samples(sound), found, strict=True):
             rows.append(_to_result(row, one, classes))
-        progress(min(start + batch_size, len(samples)), len(samples))
     fingerprint = storage.read_bytes(draft.file(MARKER)).decode()
     storage.write_table(draft.file(tables.FILE), tables.to_table(rows, fingerprint))
     text = json.dumps(list(_coco(rows)), indent=0)
     storage.write_bytes(draft.file(PREDICTIONS_FILE), text.encode())
-    return broken
+    return [asdict(item) for item in broken]
+
+
+def _read(sample: Sample) -> Tensor:
+    return torch.from_numpy(open_picture(sample.uri)).permute(2, 0, 1).float() / 255
 
 
 def _to_result(row: PictureResult, found: Detections, classes: Sequence[str]) -> PictureResult:

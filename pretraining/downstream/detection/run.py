@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.callbacks.weight_averaging import EMAWeightAveraging
 
 from millsight.platform import artifacts, storage
 from millsight.platform.artifacts import Draft
@@ -24,15 +22,20 @@ from millsight.platform.training import Hardware, Log, MetricLog, train
 from millsight.pretraining.detector.card import Provenance
 from millsight.pretraining.detector.commands import DETECTOR
 from millsight.pretraining.detector.module import DetectorModule
-from millsight.pretraining.detector.pictures import DetectionData
 from millsight.pretraining.detector.release import release
 from millsight.pretraining.detector.run import examples, options
-from millsight.pretraining.detector.selection import Selection, log_nothing
+from millsight.pretraining.detector.selection import Selection
 from millsight.pretraining.downstream.detection.commands import FinetuneDetectionConfig
-from millsight.pretraining.downstream.detection.extra import read_extra
+from millsight.pretraining.downstream.detection.extra import (
+    MixedDetectionData,
+    read_extra,
+    tell_classes,
+)
 from millsight.pretraining.downstream.detection.labelled import LabelledData, choose
 from millsight.pretraining.downstream.detection.outputs import write_predictions
 from millsight.pretraining.downstream.detection.start import Start
+from millsight.pretraining.downstream.extra import as_inputs
+from millsight.pretraining.selection import log_nothing, with_average
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,7 @@ class Sources:
 
     def inputs(self) -> dict[str, Input]:
         """Name them as an artifact's inputs."""
-        named = {f"extra_{at}": found.as_input() for at, found in enumerate(self.extra)}
-        return {"data": self.catalog.as_input()} | self.start.inputs() | named
+        return {"data": self.catalog.as_input()} | self.start.inputs() | as_inputs(self.extra)
 
 
 def make(
@@ -68,6 +70,7 @@ def make(
     with progress_bar("reading pictures") as progress:
         data = choose(sources.catalog, config, progress)
     extra = read_extra(sources.extra, data.classes)
+    tell_classes(data.learned, extra, data.classes)
     if len(data.learned) < settings.batch_size:
         raise UserError(
             f"--training.batch_size {settings.batch_size}: there are {len(data.learned)} labelled "
@@ -79,11 +82,18 @@ def make(
     selection = _selection(config, data, draft, tracker.log)
     training = Training(
         DetectorModule(detector, settings),
-        DetectionData([*data.learned, *extra], data.validated, settings, config.loaders),
-        (MetricLog(tracker.log), *_kept(config, selection)),
+        MixedDetectionData(
+            data.learned,
+            extra,
+            data.validated,
+            settings,
+            config.loaders,
+            share=config.extra_share,
+        ),
+        (MetricLog(tracker.log), *with_average(selection, settings.ema)),
         {**options(settings), "check_val_every_n_epoch": settings.validate_every},
     )
-    away = _kept(config, _selection(config, data, draft, log_nothing))
+    away = with_average(_selection(config, data, draft, log_nothing), settings.ema)
     hardware = Hardware(config.accelerator)
     train(training, config.execution, draft, tracker.log, hardware, away=away)
     selection.restore(detector)
@@ -129,10 +139,3 @@ def _selection(
     patience = config.training.patience
     best = storage.absolute(draft.file(artifacts.BEST))
     return Selection(data.validated, data.classes, best, patience, log)
-
-
-def _kept(config: FinetuneDetectionConfig, selection: Selection) -> tuple[Callback, ...]:
-    """Put the average after the selection, which then judges the averaged weights."""
-    if not config.training.ema:
-        return (selection,)
-    return selection, EMAWeightAveraging(decay=config.training.ema)

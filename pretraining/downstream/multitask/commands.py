@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from millsight.platform.artifacts import drafting
 from millsight.platform.commands import EXIT_QUARANTINED, Outcome, TrainingCommandConfig
 from millsight.platform.fingerprints import Recipe
-from millsight.platform.tracking import RunInfo, track
+from millsight.pretraining.downstream.commands import run_once
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 
 KIND = "multitask"
@@ -25,6 +23,10 @@ class FinetuneMultitaskConfig(TrainingCommandConfig):
         layout: Of ``data``; ``auto`` looks at the folder.
         category: Material and line; only this one of a catalog that has several.
         split: Predicted with the trained model; its truth goes into the result table alone.
+        extra: Sets of synthetic pictures (``millsight generate sample``) to learn beside the
+            labelled ones; none is validated or predicted.
+        extra_share: How often a synthetic picture takes the place of a labelled one with its class;
+            a training has as many steps, and as many of each class, with them as without.
         training: What decides the weights.
         formats: Written beside the weights and checked: ``torch_export`` and ``onnx``.
     """
@@ -33,6 +35,8 @@ class FinetuneMultitaskConfig(TrainingCommandConfig):
     layout: str = "auto"
     category: str | None = None
     split: str = "test"
+    extra: list[str] = field(default_factory=list)
+    extra_share: float = 0.5
     training: MultitaskConfig = field(default_factory=MultitaskConfig)
     formats: list[Literal["torch_export", "onnx"]] = field(default_factory=list)
 
@@ -48,6 +52,7 @@ def finetune(config: FinetuneMultitaskConfig, kept: Any) -> Outcome:
     config.execution.check()
     from millsight.platform.catalog.catalog import load_data
     from millsight.platform.weights import load_weights
+    from millsight.pretraining.downstream.extra import as_inputs, as_settings, open_extra
     from millsight.pretraining.downstream.multitask.run import make
     from millsight.pretraining.downstream.parts import split_catalog
 
@@ -60,24 +65,21 @@ def finetune(config: FinetuneMultitaskConfig, kept: Any) -> Outcome:
         seed=config.training.seed,
     )
     loaded = load_weights(config.training.encoder)
+    extra = open_extra(config.extra)
+    settings = asdict(config.training) | {"split": config.split}
+    settings |= {"formats": sorted(config.formats)} | as_settings(extra, config.extra_share)
     recipe = Recipe(
         KIND,
         SCHEMA_VERSION,
-        asdict(config.training) | {"split": config.split, "formats": sorted(config.formats)},
-        {"data": catalog.as_input()},
+        settings,
+        {"data": catalog.as_input()} | as_inputs(extra),
         {"encoder": loaded.fingerprint},
     )
-    path = config.path(recipe)
-    artifact = config.find(recipe)
-    if artifact is None:
-        info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
-        with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:
-            metrics = make(config, parts, loaded, draft, tracker, kept=kept)
-            tracker.summary(metrics)
-            artifact = draft.commit(metrics)
-    else:
-        print("Trained already:")
-    print(json.dumps(artifact.manifest["metrics"], indent=2))
+    artifact = run_once(
+        config,
+        recipe,
+        lambda draft, tracker: make(config, parts, loaded, draft, tracker, extra=extra, kept=kept),
+    )
     print(artifact.path)
     set_aside = artifact.manifest["metrics"]["quarantined"]
     return Outcome(EXIT_QUARANTINED if set_aside else 0, artifact)

@@ -19,6 +19,7 @@ from millsight.platform.catalog.pictures import PictureError, open_mask, open_pi
 from millsight.platform.catalog.sample import Quarantined, Sample
 from millsight.platform.progress import Progress
 from millsight.platform.training import EpochKeys
+from millsight.pretraining.downstream.extra import MixedPictures, stand_ins
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 from millsight.pretraining.downstream.multitask.losses import Batch
 
@@ -81,6 +82,26 @@ class MaskedPictures:
             self.areas[indices],
             self.sizes[indices],
         )
+
+    def followed_by(self, others: MaskedPictures) -> MaskedPictures:
+        """Return these pictures, then others of the same size."""
+        return MaskedPictures(
+            self.samples + others.samples,
+            torch.cat((self.pictures, others.pictures)),
+            torch.cat((self.masks, others.masks)),
+            np.concatenate((self.mask_known, others.mask_known)),
+            np.concatenate((self.targets, others.targets)),
+            np.concatenate((self.target_known, others.target_known)),
+            np.concatenate((self.areas, others.areas)),
+            np.concatenate((self.sizes, others.sizes)),
+        )
+
+    def classes(self) -> list[tuple[str, ...]]:
+        """Return each picture's defect class; none for a good one and where nobody has said."""
+        return [
+            (sample.label,) if sample.label and bad else ()
+            for sample, bad in zip(self.samples, self.targets.tolist(), strict=True)
+        ]
 
     def known(self) -> MaskedPictures:
         """Return the pictures that have at least one of mask and label."""
@@ -207,23 +228,39 @@ class MultitaskData(lightning.LightningDataModule):
         learned: Pictures to learn from.
         validated: Pictures to choose by.
         config: Batch size and seed.
+        extra: Synthetic pictures.
+        share: See ``MixedPictures``.
     """
 
     def __init__(
-        self, learned: MaskedPictures, validated: MaskedPictures, config: MultitaskConfig
+        self,
+        learned: MaskedPictures,
+        validated: MaskedPictures,
+        config: MultitaskConfig,
+        extra: MaskedPictures | None = None,
+        *,
+        share: float = 0.5,
     ) -> None:
         super().__init__()
         self.learned, self.validated, self.config = learned, validated, config
+        self.extra, self._share = extra, share
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented, whole batches only."""
-        data = TrainingPictures(self.learned, self.config.seed)
+        data = self._training_pictures()
         trainer = self.trainer
         world, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
         kinds = _kinds(self.learned.targets) if self.config.balanced else [np.arange(len(data))]
         sampler = BalancedKeys(kinds, world, rank, self.config.seed)
         size = min(self.config.batch_size, len(sampler))
         return DataLoader(data, batch_size=size, sampler=sampler, drop_last=True)
+
+    def _training_pictures(self) -> TrainingPictures | MixedPictures:
+        if self.extra is None:
+            return TrainingPictures(self.learned, self.config.seed)
+        whole = TrainingPictures(self.learned.followed_by(self.extra), self.config.seed)
+        replaced = stand_ins(self.learned.classes(), self.extra.classes())
+        return MixedPictures(whole, replaced, self._share, self.config.seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """All validation pictures, on every worker, so that no number depends on their count."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import lightning
@@ -12,8 +11,8 @@ from torch import Tensor
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 from millsight.pretraining.downstream.multitask.losses import Batch, multitask_losses
 from millsight.pretraining.downstream.multitask.model import MultitaskModel, MultitaskOutput
+from millsight.pretraining.downstream.schedule import rate
 
-WARM_UP = 0.05
 CLIP_NORM = 1.0
 
 
@@ -68,11 +67,3 @@ class MultitaskModule(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
-
-
-def rate(step: int, steps: int) -> float:
-    """Return the factor of the learning rate at ``step`` of ``steps``."""
-    warm = max(1, round(WARM_UP * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +20,7 @@ from millsight.platform.runs import QUARANTINE_FILE
 from millsight.platform.tracking import Tracker
 from millsight.platform.training import Hardware, MetricLog, train
 from millsight.platform.weights import LoadedWeights
+from millsight.pretraining.downstream.extra import check_label, tell
 from millsight.pretraining.downstream.multitask.commands import FinetuneMultitaskConfig
 from millsight.pretraining.downstream.multitask.data import (
     Kept,
@@ -58,6 +61,7 @@ def make(
     draft: Draft,
     tracker: Tracker,
     *,
+    extra: Sequence[Catalog] = (),
     kept: Kept | None = None,
 ) -> dict[str, Any]:
     """Train, choose, predict, export; return the artifact's metrics.
@@ -68,6 +72,7 @@ def make(
         loaded: The encoder's weights.
         draft: Artifact to write into.
         tracker: Who is told.
+        extra: Synthetic pictures.
         kept: See ``read_pictures``.
 
     Raises:
@@ -80,11 +85,13 @@ def make(
     learned = learned.known()
     _check(learned, config)
     check_labels(validated.targets[validated.target_known])
+    synthetic = _read_extra(extra, learned, settings.size)
     model, account = start_model(settings, loaded)
     print(f"Encoder {settings.encoder}: {account}")
     probe = choose_probe(learned, settings.gradient_pictures)
     gradients = GradientLog(probe, settings.sample_weight, tracker.log)
-    module, data = MultitaskModule(model, settings), MultitaskData(learned, validated, settings)
+    module = MultitaskModule(model, settings)
+    data = MultitaskData(learned, validated, settings, synthetic, share=config.extra_share)
     options = {"max_epochs": settings.epochs, "gradient_clip_val": CLIP_NORM}
     callbacks = (MetricLog(tracker.log), gradients)
     train(
@@ -111,7 +118,9 @@ def make(
         for name in config.formats
     }
     return {
+        "seed": settings.seed,
         "pictures_learned": len(learned),
+        "synthetic_learned": 0 if synthetic is None else len(synthetic),
         "pictures_validated": len(validated),
         "pictures_predicted": len(predicted),
         "quarantined": len(broken),
@@ -137,6 +146,28 @@ def _read(
         read.append(pictures)
         broken += [asdict(item) for item in set_aside]
     return read, broken
+
+
+def _read_extra(
+    catalogs: Sequence[Catalog], learned: MaskedPictures, size: tuple[int, int]
+) -> MaskedPictures | None:
+    """Read synthetic pictures; ``None`` if there is none.
+
+    Raises:
+        UserError: If one shows a class that no labelled picture has, or cannot be read.
+    """
+    samples = [sample for catalog in catalogs for sample in catalog]
+    if not samples:
+        return None
+    real = Counter(name for classes in learned.classes() for name in classes)
+    for sample in samples:
+        check_label(sample.label, real, sample)
+    with progress_bar("reading synthetic pictures") as progress:
+        pictures, broken = read_pictures(samples, size, progress)
+    if broken:
+        raise UserError(f"--extra: {broken[0].uri}: {broken[0].reason}; make the set anew.")
+    tell(real, Counter(name for classes in pictures.classes() for name in classes))
+    return pictures
 
 
 def _check(learned: MaskedPictures, config: FinetuneMultitaskConfig) -> None:

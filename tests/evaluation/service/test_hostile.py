@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
 import pytest
 from evaluation_sets import make_dataset
 from hostile import Attack, attacks, odd_requests
-from serving import ServiceProcess
+from schema_probe import probe_schema
+from service_process import ServiceProcess
 
 from millsight.evaluation.service.judging import judge
 from millsight.evaluation.service.submission import Decide, Submission
@@ -82,40 +84,13 @@ def test_odd_requests_are_refused(filled):
 
 def test_the_schema_holds_for_whatever_is_sent(tmp_path):
     """schemathesis makes requests of the schema; no 5xx, and every answer as it is described."""
-    import schemathesis
-
     from millsight.evaluation.service.app import create_evaluation_app
     from millsight.evaluation.service.config import ServeEvaluationConfig
 
-    # A service of its own: schemathesis starts and ends it with every request.
     config = ServeEvaluationConfig(
         folder=tmp_path / "service", datasets=[make_dataset(tmp_path, "plates", n=3)], workers=0
     )
-    schema = schemathesis.openapi.from_asgi("/openapi.json", create_evaluation_app(config))
-    operations = [found.ok() for found in schema.get_all_operations()]
-    assert len(operations) > 15
-    for operation in operations:
-        _probe(operation)
-
-
-def _probe(operation) -> None:
-    from hypothesis import HealthCheck, Phase, given, settings
-    from schemathesis.checks import not_a_server_error
-    from schemathesis.specs.openapi.checks import response_schema_conformance
-
-    @given(case=operation.as_strategy())
-    @settings(
-        max_examples=4,
-        deadline=None,
-        phases=[Phase.generate],
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    def probe(case) -> None:
-        case.call_and_validate(checks=[not_a_server_error, response_schema_conformance])
-
-    probe()
+    assert probe_schema(create_evaluation_app(config)) > 15
 
 
 @pytest.mark.slow
@@ -124,8 +99,9 @@ def test_a_thousand_hostile_requests_to_a_real_service(tmp_path: Path) -> None:
     """Prints what came of them; see docs/evaluation-service.md for the figures."""
     config = make_dataset(tmp_path / "data", "plates")
     service = ServiceProcess(
+        "evaluation",
         tmp_path / "service",
-        [config],
+        datasets=[asdict(config)],
         resamples=10,
         workers=2,
         job_memory_gib=4.0,

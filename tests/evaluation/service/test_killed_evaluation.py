@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from evaluation_sets import full_zip, make_dataset, onnx_model, zip_of
-from serving import ServiceProcess
+from service_process import ServiceProcess
 
 ZIP = {"Content-Type": "application/zip"}
 
@@ -16,7 +17,8 @@ ZIP = {"Content-Type": "application/zip"}
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[ServiceProcess]:
     dataset = make_dataset(tmp_path / "data", "plates", n=24)
-    made = ServiceProcess(tmp_path / "service", [dataset], lease_s=1.5, resamples=20)
+    settings = {"datasets": [asdict(dataset)], "lease_s": 1.5, "resamples": 20}
+    made = ServiceProcess("evaluation", tmp_path / "service", **settings)
     yield made
     made.kill()
 

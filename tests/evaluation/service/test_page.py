@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from chromium import Chromium
+from chromium import OVERFLOW, PROGRAM, Chromium, needs_chromium
 from evaluation_sets import full_zip, make_dataset, samples_of, scores_csv
+from running_app import running
 
 from millsight.evaluation.service.config import DatasetConfig, ServeEvaluationConfig
 from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.catalog.sample import Sample
 
-PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
 N_MANY = 10_000
 ZIP = {"Content-Type": "application/zip"}
 CSV = {"Content-Type": "text/csv"}
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 NODES = "document.querySelectorAll('*').length"
 SELECTED = "document.querySelector('.tile[aria-selected=true]')"
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here")
+pytestmark = needs_chromium
 
 
-@contextmanager
-def serving(config: ServeEvaluationConfig) -> Iterator[str]:
+def serving(config: ServeEvaluationConfig) -> AbstractContextManager[str]:
     """Serve on a port of this machine and give the address."""
     from millsight.evaluation.service.app import create_evaluation_app
 
-    settings = uvicorn.Config(create_evaluation_app(config), port=0, log_level="warning")
-    server = uvicorn.Server(settings)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
+    return running(create_evaluation_app(config))
 
 
 @dataclass(frozen=True)

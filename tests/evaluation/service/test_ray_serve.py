@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,8 @@ from millsight.evaluation.service.config import ServeEvaluationConfig
 def test_a_job_behind_ray_serve(ray_session: None, tmp_path: Path) -> None:
     from ray import serve
 
-    from millsight.evaluation.service import ray_serve
+    from millsight.evaluation.service.app import NAME, create_evaluation_app
+    from millsight.platform.services import ray_serve
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -25,12 +27,13 @@ def test_a_job_behind_ray_serve(ray_session: None, tmp_path: Path) -> None:
     config = ServeEvaluationConfig(
         port=port, folder=tmp_path / "service", datasets=[dataset], resamples=10
     )
-    ray_serve.start(config)
+    make = partial(ray_serve.application, NAME, create_evaluation_app, config)
+    ray_serve.start(NAME, make, config)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             _check(client, scores_csv([(sample.id, 0.7) for sample in samples_of(dataset)]))
     finally:
-        serve.delete(ray_serve.NAME)
+        serve.delete(NAME)
         serve.shutdown()
 
 

@@ -9,18 +9,14 @@ import numpy as np
 import pytest
 from defect_materials import line, steel, write_defect, write_materials, write_plate
 
-from millsight.generators.copy_paste.blending import (
-    feather,
-    is_grey,
-    match_surroundings,
-    poisson,
-)
+from millsight.generators.copy_paste.blending import feather, match_surroundings, poisson
 from millsight.generators.copy_paste.engine import CopyPasteConfig, CopyPasteEngine
 from millsight.generators.masks.labels import LabelConfig
 from millsight.generators.masks.morphology import dilate, distance_to, group_boxes, reach
 from millsight.generators.masks.placement import PlacementConfig
 from millsight.generators.masks.sources import real_picture
 from millsight.generators.samples import Generated, Materials, Request, SampleSpec
+from millsight.platform.catalog.pictures import is_grey
 from millsight.platform.errors import UserError
 
 SPEC = SampleSpec("scratch", count=12)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from millsight.generators.diffusion.crops import cut, cut_mask, fading, is_grey, lay, to_uint8
+from millsight.generators.diffusion.crops import cut, cut_mask, fading, lay, to_uint8
+from millsight.platform.catalog.pictures import is_grey
 
 
 def test_a_patch_laid_back_unscaled_gives_the_picture():

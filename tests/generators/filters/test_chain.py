@@ -8,9 +8,12 @@ from drawn_defects import CONFIG, SIZE, drawn, make
 
 from millsight.generators.filters.chain import FilterChain
 from millsight.generators.filters.quota import QuotaFilter
+from millsight.generators.filters.real import RealCrops, load_crops
+from millsight.generators.quality.features import FeatureNet
 from millsight.generators.samples import Generated, Verdict
 from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.errors import UserError
+from millsight.platform.weights import load_weights
 
 
 def _of(sample: Generated, name: str) -> Verdict:
@@ -148,3 +151,19 @@ def test_a_class_of_few_objects_has_the_limits_of_all_together(catalog):
     assert not _of(judged, "outlier").abstained
     three = [one for one in few if one.label != "scratch"]
     assert FilterChain.calibrate(Catalog(tuple(three)), CONFIG).describe()["limits"] == {}
+
+
+def test_the_same_real_pictures_are_looked_at_once(catalog):
+    network = FeatureNet(load_weights("random:timm:test_efficientnet?seed=0"))
+    looked: list[int] = []
+
+    def load(pictures: Catalog) -> RealCrops:
+        looked.clear()
+        return load_crops(network, pictures, CONFIG, lambda done, total: looked.append(done))
+
+    pits = catalog.where(label="pit")
+    first = load(pits)
+    assert len(looked) == len(first) == 10
+    assert load(pits) is first
+    assert not looked
+    assert len(load(pits.with_samples(pits.samples[1:]))) == len(looked) == 9

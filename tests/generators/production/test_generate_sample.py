@@ -78,10 +78,30 @@ def test_the_set_does_not_depend_on_shards_and_batches(catalog, tmp_path):
     assert one == other
 
 
+def test_chosen_samples_are_made_again_of_what_they_were_made_of(catalog, tmp_path):
+    assert generate(catalog, tmp_path) == 0
+    rows = [json.loads(line) for line in (tmp_path / "made/set/provenance.jsonl").open()]
+    row = next(row for row in rows if row["request"]["index"] == 3)
+    name = f"3/{row['request']['attempt']}"
+    again = ["--output", str(tmp_path / "again"), "--only", name]
+    assert generate(catalog, tmp_path, *again) == 0
+    (path,) = (tmp_path / "again/set/images").rglob("*.png")
+    assert path.read_bytes() == (tmp_path / "made/set" / row["file"]).read_bytes()
+    named = [row["provenance"][role]["id"] for role in ("plate", "source")]
+    narrow = ["--plates", named[0], "--defects", named[1], "--output", str(tmp_path / "narrow")]
+    assert generate(catalog, tmp_path, *narrow) in {0, 3}
+    made = [json.loads(line) for line in (tmp_path / "narrow/set/provenance.jsonl").open()]
+    used = {tuple(one["provenance"][role]["id"] for role in ("plate", "source")) for one in made}
+    assert used == {tuple(named)}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--spec.label", "dent"], "no real picture of that class to make more of; there are scr"),
+        (["--only", "5/0"], "--only 5/0: INDEX/ATTEMPT, two numbers from 0, the first below"),
+        (["--only", "1"], "--only 1: INDEX/ATTEMPT"),
+        (["--plates", "f" * 32], "the training split has no such picture of that kind"),
         (["--spec.count", "0"], "--spec.count 0: ask for at least 1"),
         (["--spec.mode", "inpaint", "--diffusion.base", "nowhere"], "nowhere"),
         (["--scorer", "nobody"], "'nobody' is not installed; there are: kead"),

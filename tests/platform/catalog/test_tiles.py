@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from millsight.platform.catalog.catalog import load_data
+from millsight.platform.catalog.catalog import Catalog, load_data
 from millsight.platform.catalog.pictures import open_mask, open_picture
 from millsight.platform.catalog.sample import Sample
 from millsight.platform.catalog.tiles import TileConfig, tile
@@ -23,10 +25,6 @@ def data(tmp_path):
     mask = np.zeros((7, 10), np.uint8)
     mask[4:, 6:] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
-    from dataclasses import replace
-
-    from millsight.platform.catalog.catalog import Catalog
-
     samples[0] = replace(samples[0], label="scratch", mask_uri=str(tmp_path / "mask.png"))
     samples[1] = replace(samples[1], label="good")
     Catalog(tuple(samples)).write(tmp_path / "catalog.parquet")
@@ -55,3 +53,25 @@ def test_tiles_cover_the_picture_and_know_their_defects(data, tmp_path, capsys):
 def test_cuts_that_make_no_sense_are_refused(data, cut):
     with pytest.raises(UserError, match="--rows"):
         tile(TileConfig(data=data, **cut))
+
+
+def test_tiles_by_boxes_keep_their_parts_and_are_good_without_one(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "steel.png"), picture)
+    boxes = ((10.0, 5.0, 40.0, 15.0), (2.0, 2.0, 8.0, 8.0), (31.0, 18.0, 59.0, 30.0))
+    names = ("crack", "pit", "dent")
+    sample = Sample("a", str(tmp_path / "steel.png"), "steel", "train", None, "crack", width=60)
+    boxed = replace(sample, height=40, boxes=boxes, box_labels=names)
+    Catalog((boxed,)).write(tmp_path / "catalog.parquet")
+    config = TileConfig(
+        data=str(tmp_path / "catalog.parquet"), workspace=str(tmp_path / "runs"), by="boxes"
+    )
+    tiles = load_data(tile(config).artifact.path)
+    assert [one.label for one in tiles] == ["crack", "crack", "good", "dent"]
+    assert tiles.samples[0].boxes == ((10, 5, 30, 15), (2, 2, 8, 8))
+    # Two pixels of the dent are a sliver; the crack is whole enough.
+    assert tiles.samples[1].boxes == ((0, 5, 10, 15),)
+    assert tiles.samples[3].boxes == ((1, 0, 29, 10),)
+    assert {one.group for one in tiles} == {"a"}
+    # OpenCV writes BGR.
+    assert np.array_equal(open_picture(tiles.samples[2].uri), picture[20:, :30, ::-1])

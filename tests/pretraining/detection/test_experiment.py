@@ -35,8 +35,8 @@ from millsight.pretraining.downstream.detection.experiment_commands import (
     experiment,
 )
 from millsight.pretraining.downstream.detection.experiment_table import compare
-from millsight.pretraining.downstream.detection.label_figure import draw
-from millsight.pretraining.downstream.detection.seeds import judge
+from millsight.pretraining.downstream.judging import DETECTION, judge_run
+from millsight.pretraining.downstream.label_figure import draw
 from millsight.pretraining.downstream.table_commands import TableConfig, table
 
 NET = "random:timm:resnet10t?seed=0"
@@ -143,7 +143,7 @@ def test_rows_are_means_and_paired_differences_over_seeds(tmp_path):
         *(("good", None), ("poor", None), ("worse", None)),
         *(("good", "poor"), ("worse", "poor")),
     ]
-    judged = {key: judge(run, BootstrapConfig()) for key, run in trained.items()}
+    judged = {key: judge_run(run, DETECTION, BootstrapConfig()) for key, run in trained.items()}
     for name in METRICS:
         ours, theirs = ([judged[Key(s, 5, seed)] for seed in (0, 1)] for s in ("good", "poor"))
         values = [getattr(run, name).value for run in ours]
@@ -237,7 +237,7 @@ def test_the_figure_puts_values_where_the_axis_says():
         return {"start": start, "minus": None, "labelled": labelled} | dict.fromkeys(METRICS, found)
 
     rows = [row("a", None, 0.5), row("a", 50, 0.2), row("b", 50, 0.4)]
-    figure = ET.fromstring(draw([{"data": "squares", "rows": rows}]))  # noqa: S314
+    figure = ET.fromstring(draw([{"data": "squares", "rows": rows}], DETECTION.metrics))  # noqa: S314
     texts = {text.text: text for text in figure.findall(".//{*}text")}
     assert {"squares: mAP@.5", "squares: mAP@.5:.95", "50", "all", "● a", "● b"} <= set(texts)
     circles = figure.findall(".//{*}circle")
@@ -323,6 +323,6 @@ def test_what_makes_no_experiment_is_refused(made, changes, said):
 
 def test_a_table_of_something_else_is_refused(made):
     run = next(iter(trainings(made[0]).values()))
-    for experiments in ([], [run.path], [made[1].artifact.path, run.path]):
+    for experiments in ([run.path], [made[1].artifact.path, run.path]):
         with pytest.raises(UserError, match="--experiments: holds"):
             table(TableConfig(experiments=experiments))

@@ -10,7 +10,8 @@ from bright_boxes import CLASSES, coco_set
 from millsight.platform.catalog.catalog import load_data
 from millsight.platform.catalog.synthetic import COMPOSED, mark_png
 from millsight.platform.errors import UserError
-from millsight.pretraining.downstream.detection.extra import open_extra, read_extra
+from millsight.pretraining.downstream.detection.extra import read_extra
+from millsight.pretraining.downstream.extra import open_extra
 
 
 @pytest.fixture

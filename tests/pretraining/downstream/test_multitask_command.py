@@ -17,6 +17,7 @@ from millsight.evaluation.results import table as tables
 from millsight.evaluation.results.masks import add_masks
 from millsight.evaluation.results.scores import add_scores
 from millsight.evaluation.results.truth import from_samples
+from millsight.platform.catalog.synthetic import COMPOSED
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import TrainingExecutionConfig
 from millsight.platform.tracking import TrackingConfig, read_runs
@@ -132,3 +133,26 @@ def test_mistakes_are_named(finished, tmp_path, changes, training, message):
     with pytest.raises(UserError, match=message):
         multitask(wrong)
     assert not list(tmp_path.glob("w/*.partial"))
+
+
+def test_synthetic_pictures_take_the_places_of_their_class(finished, catalog, tmp_path, capsys):
+    _, config, _ = finished
+    real = [sample for sample in catalog.where(split="train") if sample.defective]
+    made = [replace(sample, split="train", synthetic=COMPOSED) for sample in real[:3]]
+    catalog.with_samples(made).write(tmp_path / "made.parquet")
+    extra = replace(
+        config,
+        extra=[str(tmp_path / "made.parquet")],
+        training=replace(SETTINGS, epochs=1),
+        formats=[],
+    )
+    run = multitask(extra).artifact
+    metrics = run.manifest["metrics"]
+    assert metrics["synthetic_learned"] == 3
+    assert metrics["pictures_learned"] == len(catalog.where(split="train"))
+    assert "extra_0" in run.manifest["inputs"]
+    assert f"{made[0].label} " in capsys.readouterr().out
+    odd = [replace(made[0], label="unheard of")]
+    catalog.with_samples(odd).write(tmp_path / "odd.parquet")
+    with pytest.raises(UserError, match="shows 'unheard of'"):
+        multitask(replace(extra, extra=[str(tmp_path / "odd.parquet")]))

@@ -11,9 +11,9 @@ from lightning.pytorch.callbacks import Callback
 from tiny_multitask import SETTINGS, a_model, train
 
 from millsight.pretraining.downstream.multitask import gradients
-from millsight.pretraining.downstream.multitask.module import rate
 from millsight.pretraining.downstream.multitask.predict import predict
 from millsight.pretraining.downstream.multitask.threshold import choose_thresholds
+from millsight.pretraining.downstream.schedule import rate
 
 
 @pytest.mark.slow

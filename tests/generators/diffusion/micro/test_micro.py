@@ -42,7 +42,7 @@ def steel(workspace):
 @pytest.fixture(scope="module")
 def autoencoder(workspace, steel):
     folder = workspace / "autoencoder"
-    sizes = ["--training.side", 64, "--training.widths", "[8, 8, 16, 16]", "--training.epochs", 6]
+    sizes = ["--training.side", 64, "--training.widths", "[8, 8, 16]", "--training.epochs", 6]
     words = ["--data", steel, "--output", folder, *sizes, "--training.holdout", 0.2]
     words += ["--training.batch_size", 4, "--training.learning_rate", 5e-3]
     assert command(workspace, "pretrain", "autoencoder", *words) == 0
@@ -54,14 +54,23 @@ def pipeline(workspace, steel, autoencoder):
     folder = workspace / "diffusion"
     sizes = ["--training.widths", "[16, 16]", "--training.text_width", 32, "--training.epochs", 2]
     words = ["--data", steel, "--autoencoder", autoencoder, "--output", folder, *sizes]
-    words += ["--training.text_layers", 1, "--training.batch_size", 8, "--training.holdout", 0.2]
+    words += [
+        "--training.text_layers",
+        1,
+        "--training.text_steps",
+        3,
+        "--training.batch_size",
+        8,
+        "--training.holdout",
+        0.2,
+    ]
     assert command(workspace, "pretrain", "diffusion", *words) == 0
     return folder / "pipeline"
 
 
 def test_the_autoencoder_learns(steel, autoencoder):
     _, held_out = read_steel(steel, 64, lambda *_: None).split(0.2)
-    untrained = build_untrained(Layout(vae_widths=(8, 8, 16, 16), side=64, groups=8)).vae
+    untrained = build_untrained(Layout(vae_widths=(8, 8, 16), side=64, groups=8)).vae
     metrics = json.loads((autoencoder / "artifact.json").read_text())["metrics"]
     assert metrics["psnr"] > measure(untrained, held_out)["psnr"] + 3
     assert metrics["held_out"] == len(held_out)
@@ -123,6 +132,6 @@ def test_a_folder_without_sentences_is_refused(workspace, autoencoder, capsys):
 
 
 def test_a_side_that_cannot_be_halved_is_refused(workspace, steel, capsys):
-    words = ["pretrain", "autoencoder", "--data", steel, "--training.side", 100]
+    words = ["pretrain", "autoencoder", "--data", steel, "--training.side", 98]
     assert command(workspace, *words) == 2
-    assert "--training.side 100: a multiple of 8" in capsys.readouterr().err
+    assert "--training.side 98: a multiple of 4" in capsys.readouterr().err

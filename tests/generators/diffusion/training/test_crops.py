@@ -4,14 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from millsight.generators.diffusion.training.crops import (
-    all_grey,
-    choose,
-    cut_crops,
-    defect_classes,
-    grown,
-    squares,
-)
+from millsight.generators.diffusion.training.crops import all_grey, choose, cut_crops, grown
+from millsight.generators.masks.sources import defect_classes
+from millsight.generators.masks.squares import squares
 from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.catalog.synthetic import COMPOSED, GENERATED, RENDERED
 from millsight.platform.errors import UserError

@@ -4,9 +4,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from millsight.generators.diffusion.pipelines import unet_arguments
 from millsight.generators.diffusion.training.latents import LatentData, LatentDraws
 from millsight.generators.diffusion.training.losses import masked_loss
-from millsight.generators.diffusion.training.prompts import take, unet_arguments
+from millsight.generators.diffusion.training.prompts import take
 from millsight.generators.diffusion.training.tokens import token_rows
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from millsight.generators.diffusion.pipelines import load_pipeline
-from millsight.generators.diffusion.training.tokens import adapt, speak_of, token_rows, towers
+from millsight.generators.diffusion.pipelines import load_pipeline, towers
+from millsight.generators.diffusion.training.tokens import adapt, speak_of, token_rows
 from millsight.platform.errors import UserError
 
 

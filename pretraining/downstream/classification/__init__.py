@@ -1,0 +1,1 @@
+"""Finetuning a classifier on few labelled pictures."""

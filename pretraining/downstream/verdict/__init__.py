@@ -1,0 +1,1 @@
+"""Whether synthetic pictures help, told from finetunings with and without them."""
