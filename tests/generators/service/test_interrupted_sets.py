@@ -67,6 +67,7 @@ def test_a_replica_killed_midway_changes_nothing(served, whole):
     assert process not in pool.processes
 
 
+@pytest.mark.slow
 def test_a_service_stopped_midway_goes_on_where_it_was(served, whole, tmp_path):
     config = replace(served.config, folder=tmp_path / "service")
     with TestClient(create_generation_app(config)) as client:

@@ -114,7 +114,7 @@ torch.save([answer, onnx, features], "answers.pt")
     ("family", "build"),
     [
         ("faster_rcnn", faster_rcnn),
-        ("detr", detr("rtdetr_v2")),
+        pytest.param("detr", detr("rtdetr_v2"), marks=pytest.mark.slow),
         pytest.param("yolo", yolo, marks=needs_ultralytics),
     ],
 )
