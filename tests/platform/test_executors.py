@@ -137,7 +137,9 @@ def test_shard_that_kills_three_workers_is_given_up(
 
 
 @pytest.mark.usefixtures("ray_with_stages")
-@pytest.mark.parametrize(("workers", "said"), [(1, False), (5, True)])
+@pytest.mark.parametrize(
+    ("workers", "said"), [(1, False), pytest.param(5, True, marks=pytest.mark.slow)]
+)
 def test_only_a_worker_that_waits_long_is_said_to_have_no_place(
     workers: int,
     said: bool,

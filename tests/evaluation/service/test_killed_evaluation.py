@@ -33,6 +33,7 @@ def submit(service: ServiceProcess, name: str, body: bytes) -> str:
     return str(answer.json()["id"])
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_or_doubled(service: ServiceProcess, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data", "plates", n=24)
     bodies = {

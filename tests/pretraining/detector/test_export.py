@@ -113,7 +113,7 @@ torch.save([answer, onnx, features], "answers.pt")
 @pytest.mark.parametrize(
     ("family", "build"),
     [
-        ("faster_rcnn", faster_rcnn),
+        pytest.param("faster_rcnn", faster_rcnn, marks=pytest.mark.slow),
         pytest.param("detr", detr("rtdetr_v2"), marks=pytest.mark.slow),
         pytest.param("yolo", yolo, marks=needs_ultralytics),
     ],
