@@ -120,6 +120,7 @@ def test_killed_worker_costs_one_attempt_and_no_landed_shard(
     assert landed_bytes(store) == landed_bytes(whole)
 
 
+@pytest.mark.slow
 def test_shard_that_kills_three_workers_is_given_up(
     tmp_path: Path, markers: Path, ray_with_stages: None
 ) -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from executor_stages import CountingStage, make_samples
 
 from millsight.platform.executors.local import LocalExecutor
@@ -72,6 +73,7 @@ def times_processed(directory: Path) -> Counter[str]:
     return Counter(name.removeprefix("process-") for name in names)
 
 
+@pytest.mark.slow
 def test_killed_worker_then_killed_driver_then_rerun(tmp_path: Path) -> None:
     first = start(tmp_path)
     wait_for(lambda: len(landed(tmp_path)) >= 2)
@@ -96,6 +98,7 @@ def test_killed_worker_then_killed_driver_then_rerun(tmp_path: Path) -> None:
     assert landed(tmp_path) == landed(whole)
 
 
+@pytest.mark.slow
 def test_interrupt_leaves_no_worker_and_no_traceback(tmp_path: Path) -> None:
     driver = start(tmp_path)
     wait_for(lambda: len(landed(tmp_path)) >= 2)

@@ -47,5 +47,6 @@ def test_root_on_the_path_still_finds_the_standard_library() -> None:
     assert Path(run_at_root(CHECK)).name == "platform.py"
 
 
+@pytest.mark.slow
 def test_worker_with_working_dir_at_the_root_finds_the_standard_library() -> None:
     assert Path(run_at_root(IN_WORKER)).name == "platform.py"

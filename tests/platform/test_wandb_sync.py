@@ -181,6 +181,7 @@ def test_a_push_that_fails_is_told(
     assert "`wandb sync` ended with 0: " in said
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_midway_ends_the_push(
     runs: Path, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

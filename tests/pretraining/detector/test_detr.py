@@ -43,6 +43,7 @@ def build(variant: Variant, n_classes: int = 2) -> DetrDetector:
     return DetrDetector.build(choice, n_classes, config)
 
 
+@pytest.mark.slow
 def test_another_process_with_transformers_alone_predicts_the_same(tmp_path: Path) -> None:
     picture = torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8)
     torch.save(picture, tmp_path / "picture.pt")
