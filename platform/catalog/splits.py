@@ -185,6 +185,6 @@ def _checked(shares: Mapping[str, float]) -> Mapping[str, float]:
     if set(shares) <= set(NAMES) and min(shares.values()) >= 0 and math.isclose(total, 1):
         return shares
     raise UserError(
-        f"--shares {dict(shares)}: name train, val and test with shares of at least 0 that add up "
+        f"--train, --val, --test {dict(shares)}: give these three shares of at least 0 that add up "
         f"to 1 (these add up to {total:g})."
     )

@@ -68,7 +68,7 @@ def test_equal_files_stay_together_whatever_their_group() -> None:
 def test_shares_are_checked() -> None:
     with pytest.raises(UserError, match="add up to 1"):
         split(Catalog(()), {"train": 0.5, "test": 0.2})
-    with pytest.raises(UserError, match="--shares"):
+    with pytest.raises(UserError, match="--train, --val, --test"):
         split(Catalog(()), {"train": 0.5, "dev": 0.5})
 
 
