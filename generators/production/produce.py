@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -108,14 +109,21 @@ def produce(
         GivenUpError: If workers failed for good; what has landed is kept.
     """
     store = ShardStore(draft.path)
-    answer = _executed(config, sources.materials, store)
-    if config.only:
-        return _redo(config, sources, draft, answer)
+    with _answering(config, sources.materials, store) as answer:
+        if config.only:
+            return _redo(config, sources, draft, answer)
+        return _fill(config, sources, draft, tracker, answer)
+
+
+def _fill(
+    config: GenerateSampleConfig, sources: Sources, draft: Draft, tracker: Tracker, answer: Answer
+) -> dict[str, Any]:
+    """Make samples until the set is full or the budget is spent."""
     device = resolve_device(config.execution.device)
     with progress_bar("Looking at real pictures") as progress:
         chain = calibrate(config, sources.catalog, device, progress)
     collection = Collection(config.spec, chain, config.budget)
-    sheets = Sheets()
+    sheets, store = Sheets(), ShardStore(draft.path)
 
     def accepted() -> Iterator[Generated]:
         for _, batch in judged(collection, answer, store, config.execution.shard_size):
@@ -191,16 +199,20 @@ def card_of(
     )
 
 
-def _executed(config: GenerateSampleConfig, materials: Materials, store: ShardStore) -> Answer:
-    stage = stage_of(config, materials)
+@contextmanager
+def _answering(
+    config: GenerateSampleConfig, materials: Materials, store: ShardStore
+) -> Iterator[Answer]:
+    """Keep engines, once built, for all rounds."""
+    with config.execution.build().pool(stage_of(config, materials), store) as pool:
 
-    def answer(shards: Sequence[Shard]) -> Iterator[Shard]:
-        report = config.execution.build().run(stage, shards, store)
-        if report.failed:
-            raise GivenUpError(report)
-        yield from shards
+        def answer(shards: Sequence[Shard]) -> Iterator[Shard]:
+            report = pool.run(shards)
+            if report.failed:
+                raise GivenUpError(report)
+            yield from shards
 
-    return answer
+        yield answer
 
 
 def _redo(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +12,12 @@ from millsight.platform.shards import FailedShard, Shard, ShardStore
 from millsight.platform.stages import Stage
 
 MAX_ATTEMPTS = 3
+
+OnLanded = Callable[[Shard], None]
+
+
+def nobody(shard: Shard) -> None:
+    """Tell nobody that a shard has landed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +41,36 @@ class ExecutionReport:
     process_seconds: float
 
 
-class Executor(Protocol):
+class Pool(Protocol):
+    """Workers of one stage, which stay set up from one run to the next."""
+
+    def run(self, shards: Sequence[Shard], on_landed: OnLanded = nobody) -> ExecutionReport:
+        """Land every shard that has not landed, with at most ``MAX_ATTEMPTS`` attempts each.
+
+        ``on_landed`` is called in this process after each shard that lands, and for the skipped
+        ones at the start. The landed shards stay, whatever ends the run; after an error the pool
+        is of no more use.
+        """
+        ...
+
+
+class Executor(ABC):
     """Runs a stage over shards; what has landed in the store is never computed again."""
+
+    @abstractmethod
+    def pool(self, stage: Stage, store: ShardStore) -> AbstractContextManager[Pool]:
+        """Keep workers for a stage while the block runs, and free them however it ends.
+
+        They start with the first run that has something to compute.
+        """
 
     def run(
         self,
         stage: Stage,
         shards: Sequence[Shard],
         store: ShardStore,
-        on_landed: Callable[[Shard], None] = lambda shard: None,
+        on_landed: OnLanded = nobody,
     ) -> ExecutionReport:
-        """Land every shard that has not landed, with at most ``MAX_ATTEMPTS`` attempts each.
-
-        ``on_landed`` is called in this process after each shard that lands, and for the skipped
-        ones at the start. ``KeyboardInterrupt`` frees the workers and goes on to the caller; the
-        landed shards stay.
-        """
-        ...
+        """Land shards on workers of this one run; see ``Pool.run``."""
+        with self.pool(stage, store) as pool:
+            return pool.run(shards, on_landed)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from millsight.platform.executors.attempts import attempt
-from millsight.platform.executors.executor import ExecutionReport
+from millsight.platform.executors.executor import ExecutionReport, Executor, OnLanded, nobody
 from millsight.platform.executors.ledger import ShardLedger
 from millsight.platform.shards import Shard, ShardStore
 from millsight.platform.stages import Stage
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Runs a stage in process.
 
     Args:
@@ -25,23 +26,37 @@ class LocalExecutor:
         self.device = device
         self.threads = threads
 
-    def run(
-        self,
-        stage: Stage,
-        shards: Sequence[Shard],
-        store: ShardStore,
-        on_landed: Callable[[Shard], None] = lambda shard: None,
-    ) -> ExecutionReport:
-        """See ``Executor.run``."""
-        with ShardLedger(shards, store, on_landed) as ledger:
+    @contextmanager
+    def pool(self, stage: Stage, store: ShardStore) -> Iterator[LocalPool]:
+        """See ``Executor.pool``."""
+        yield LocalPool(stage, store, self.device, self.threads)
+
+
+class LocalPool:
+    """This process, which sets the stage up once."""
+
+    def __init__(self, stage: Stage, store: ShardStore, device: str, threads: int | None) -> None:
+        self._stage, self._store = stage, store
+        self._device, self._threads = device, threads
+        self._ready = False
+
+    def run(self, shards: Sequence[Shard], on_landed: OnLanded = nobody) -> ExecutionReport:
+        """See ``Pool.run``."""
+        with ShardLedger(shards, self._store, on_landed) as ledger:
             if ledger.unfinished:
-                if self.threads is not None:
-                    _set_threads(self.threads)
-                stage.setup(resolve_device(self.device), read_only(stage.weights()))
+                self._make_ready()
                 ledger.workers_ready()
             while (shard := ledger.take()) is not None:
-                ledger.settle(shard, attempt(stage, shard, store))
+                ledger.settle(shard, attempt(self._stage, shard, self._store))
             return ledger.report()
+
+    def _make_ready(self) -> None:
+        if self._ready:
+            return
+        if self._threads is not None:
+            _set_threads(self._threads)
+        self._stage.setup(resolve_device(self._device), read_only(self._stage.weights()))
+        self._ready = True
 
 
 def resolve_device(device: str) -> str:

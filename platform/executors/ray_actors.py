@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -17,7 +18,13 @@ import ray
 from ray.exceptions import ActorDiedError, RayError
 
 from millsight.platform.executors.attempts import Outcome
-from millsight.platform.executors.executor import MAX_ATTEMPTS, ExecutionReport
+from millsight.platform.executors.executor import (
+    MAX_ATTEMPTS,
+    ExecutionReport,
+    Executor,
+    OnLanded,
+    nobody,
+)
 from millsight.platform.executors.ledger import ShardLedger
 from millsight.platform.executors.ray_cluster import connected, count_workers, describe_resources
 from millsight.platform.executors.ray_worker import ShardWorker
@@ -29,7 +36,7 @@ POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0
 
 
-class RayActorExecutor:
+class RayActorExecutor(Executor):
     """Runs a stage on a pool of actors, each set up once.
 
     The stage's weights are placed in Ray's object store once per node and the actors read them
@@ -59,29 +66,19 @@ class RayActorExecutor:
         self.device = device
         self.address = address
 
-    def run(
-        self,
-        stage: Stage,
-        shards: Sequence[Shard],
-        store: ShardStore,
-        on_landed: Callable[[Shard], None] = lambda shard: None,
-    ) -> ExecutionReport:
-        """See ``Executor.run``.
+    @contextmanager
+    def pool(self, stage: Stage, store: ShardStore) -> Iterator[RayPool]:
+        """See ``Executor.pool``.
 
-        Raises:
-            UserError: If there is no Ray at ``address``, or no worker can start.
-            RuntimeError: If the stage's ``setup`` failed three times in a row on a worker.
+        Its ``run`` raises ``UserError`` if there is no Ray at ``address`` or no worker can start,
+        and ``RuntimeError`` if the stage's ``setup`` failed three times in a row on a worker.
         """
-        with ShardLedger(shards, store, on_landed) as ledger:
-            if ledger.unfinished:
-                with connected(self.address):
-                    self._run_connected(stage, store, ledger, len(shards))
-            return ledger.report()
+        with ExitStack() as resources:
+            yield RayPool(self, stage, store, resources)
 
-    def _run_connected(
-        self, stage: Stage, store: ShardStore, ledger: ShardLedger, shards: int
-    ) -> None:
-        count = min(count_workers(self.workers, self.cpus_per_worker, self.gpus_per_worker), shards)
+    def start(self, stage: Stage, store: ShardStore) -> _Crew:
+        """Put a stage on the Ray that is connected; its workers start as shards want them."""
+        most = count_workers(self.workers, self.cpus_per_worker, self.gpus_per_worker)
         unready = ray.put(stage)  # before weights() is called, which may fill the stage
         weights = ray.put(dict(stage.weights()))
         threads = max(1, int(self.cpus_per_worker))
@@ -101,11 +98,32 @@ class RayActorExecutor:
         # Given to setup, not to the constructor: Ray cannot promise a restart of actors whose
         # constructor's arguments are objects.
         arguments = (unready, weights, store, device)
-        crew = _Crew(ray.remote(ShardWorker).options(**options), arguments, count, ledger)
-        try:
-            crew.work()
-        finally:
-            crew.dismiss()
+        return _Crew(ray.remote(ShardWorker).options(**options), arguments, most)
+
+
+class RayPool:
+    """Actors that stay set up; the connection to Ray and they end with ``resources``."""
+
+    def __init__(
+        self, executor: RayActorExecutor, stage: Stage, store: ShardStore, resources: ExitStack
+    ) -> None:
+        self._executor, self._stage, self._store = executor, stage, store
+        self._resources = resources
+        self._crew: _Crew | None = None
+
+    def run(self, shards: Sequence[Shard], on_landed: OnLanded = nobody) -> ExecutionReport:
+        """See ``Pool.run`` and ``RayActorExecutor.pool``."""
+        with ShardLedger(shards, self._store, on_landed) as ledger:
+            if ledger.unfinished:
+                self._started().work(ledger, len(shards))
+            return ledger.report()
+
+    def _started(self) -> _Crew:
+        if self._crew is None:
+            self._resources.enter_context(connected(self._executor.address))
+            self._crew = self._executor.start(self._stage, self._store)
+            self._resources.callback(self._crew.dismiss)
+        return self._crew
 
 
 class _State(Enum):
@@ -129,23 +147,26 @@ class _Seat:
 class _Crew:
     """The driver's side of the pool.
 
-    A worker gets shards only after it has answered ``ping`` and ``setup``, so that a node that
+    A worker gets shards only after it has answered ``ping`` and is set up, so that a node that
     died costs a shard one attempt, not one for every try until Ray has noticed the death.
     """
 
-    def __init__(
-        self, actor_class: Any, arguments: tuple[Any, ...], workers: int, ledger: ShardLedger
-    ) -> None:
+    def __init__(self, actor_class: Any, arguments: tuple[Any, ...], most: int) -> None:
         self._actor_class = actor_class
         self._arguments = arguments
-        self._ledger = ledger
-        self._seats = [_Seat(actor_class.remote()) for _ in range(workers)]
-        self._warn_at = 0.0
-        self._began = False
+        self._most = most
+        self._seats: list[_Seat] = []
 
-    def work(self) -> None:
-        """Go on until every shard has landed or was given up."""
-        while self._ledger.unfinished:
+    def work(self, ledger: ShardLedger, shards: int) -> None:
+        """Go on until every shard of a run has landed or was given up."""
+        self._ledger, self._began, self._warn_at = ledger, False, 0.0
+        for seat in self._seats:
+            # Nobody has looked since the last run.
+            if seat.state is not _State.SETTING_UP:
+                seat.state, seat.away_since = _State.AWAY, time.monotonic()
+        wanted = min(self._most, shards) - len(self._seats)
+        self._seats += [_Seat(self._actor_class.remote()) for _ in range(wanted)]
+        while ledger.unfinished:
             self._call_the_absent()
             self._hand_out()
             self._collect()
@@ -190,28 +211,33 @@ class _Crew:
             seat = first_calls[call]
             _, shard = seat.calls.popleft()
             try:
-                outcome = ray.get(call)
+                answer = ray.get(call)
             except RayError as error:
                 self._settle_death(seat, shard, error)
             else:
-                self._settle_answer(seat, shard, outcome)
+                self._settle_answer(seat, shard, answer)
 
-    def _settle_answer(self, seat: _Seat, shard: Shard | None, outcome: Outcome | None) -> None:
-        if outcome is None:
+    def _settle_answer(self, seat: _Seat, shard: Shard | None, answer: Outcome | bool) -> None:
+        if answer is True:
+            self._begin(seat)
+        elif answer is False:
             seat.state = _State.SETTING_UP
             seat.calls.append((seat.actor.setup.remote(*self._arguments), None))
         elif shard is None:
-            self._settle_setup(seat, outcome)
+            self._settle_setup(seat, answer)
         else:
-            self._ledger.settle(shard, outcome)
-            if outcome.worker_broken:
+            self._ledger.settle(shard, answer)
+            if answer.worker_broken:
                 ray.kill(seat.actor, no_restart=False)
                 self._send_away(seat)
 
     def _settle_setup(self, seat: _Seat, outcome: Outcome) -> None:
         if outcome.error is not None:
             self._count_failure(seat, outcome)
-            return
+        else:
+            self._begin(seat)
+
+    def _begin(self, seat: _Seat) -> None:
         seat.state, seat.failures = _State.READY, 0
         if not self._began:
             self._began = True

@@ -15,8 +15,12 @@ from millsight.platform.stages import Stage
 class ShardWorker:
     """Computes shards one at a time and lands them itself: rows never pass through Ray."""
 
-    def ping(self) -> None:
-        """Answer, which only a living worker does."""
+    def __init__(self) -> None:
+        self._ready = self._broken = False
+
+    def ping(self) -> bool:
+        """Answer, as only a living worker does, whether it is set up."""
+        return self._ready
 
     def setup(
         self,
@@ -33,11 +37,12 @@ class ShardWorker:
             store: Where shards land.
             device: Torch device.
         """
-        self._stage, self._store, self._broken = stage, store, False
+        self._stage, self._store = stage, store
         try:
             stage.setup(device, weights)
         except Exception as error:
             return Outcome.of(error)
+        self._ready = True
         return Outcome()
 
     def run(self, shard: Shard) -> Outcome:

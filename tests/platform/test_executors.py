@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -27,6 +29,12 @@ def markers(tmp_path: Path) -> Path:
 def times_processed(markers: Path) -> Counter[str]:
     names = (path.name.split(".")[0] for path in markers.glob("process-*"))
     return Counter(name.removeprefix("process-") for name in names)
+
+
+def working(markers: Path) -> list[int]:
+    """Processes that were set up, in order of age."""
+    marks = sorted(markers.glob("setup.*"), key=lambda path: path.stat().st_mtime_ns)
+    return [int(path.read_text().split()[0]) for path in marks]
 
 
 def ray_executor(workers: int = 2) -> Executor:
@@ -90,6 +98,37 @@ def test_interrupt_keeps_what_landed(tmp_path: Path, markers: Path) -> None:
     assert set(times_processed(markers).values()) == {1}
 
 
+def test_a_local_pool_sets_up_once_and_only_when_there_is_something_to_do(
+    tmp_path: Path, markers: Path
+) -> None:
+    shards, store = make_shards(make_samples(24), 8), ShardStore(str(tmp_path / "store"))
+    with LocalExecutor("cpu").pool(CountingStage(markers), store) as pool:
+        assert [pool.run([shard]).landed for shard in shards] == [1, 1, 1]
+    assert len(working(markers)) == 1
+    with LocalExecutor("cpu").pool(CountingStage(markers), store) as pool:
+        assert pool.run(shards).skipped == 3
+    assert len(working(markers)) == 1
+
+
+@pytest.mark.usefixtures("ray_with_stages")
+def test_a_ray_pool_keeps_its_worker_and_mends_it_between_runs(
+    tmp_path: Path, markers: Path
+) -> None:
+    shards, store = make_shards(make_samples(16), 4), ShardStore(str(tmp_path))
+    with ray_executor(1).pool(CountingStage(markers), store) as pool:
+        assert [pool.run([shard]).landed for shard in shards[:2]] == [1, 1]
+        (pid,) = working(markers)
+        os.kill(pid, signal.SIGKILL)
+        report = pool.run(shards)
+        assert (report.landed, report.skipped, report.requeued) == (2, 2, 0)
+        assert len(set(working(markers))) == 2
+    assert len(list(markers.glob("weights.*"))) == 1
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{working(markers)[-1]}").exists():
+        assert time.monotonic() < deadline, "freed with the pool"
+        time.sleep(0.05)
+
+
 def test_weights_are_read_only_on_both_executors(
     tmp_path: Path, markers: Path, ray_with_stages: None
 ) -> None:
@@ -97,9 +136,9 @@ def test_weights_are_read_only_on_both_executors(
     stage = CountingStage(markers, seconds=0.2)
     LocalExecutor(device="cpu").run(stage, shards[:1], ShardStore(str(tmp_path / "a")))
     ray_executor().run(stage, shards, ShardStore(str(tmp_path / "b")))
-    setups = [path.read_text().split() for path in markers.glob("setup.*")]
-    assert {(device, writeable) for _, device, writeable, *_ in setups} == {("cpu", "False")}
-    shared = [memory for *_, memory in setups if memory != "private"]
+    marks = [path.read_text().split() for path in markers.glob("setup.*")]
+    assert {(device, writeable) for _, device, writeable, *_ in marks} == {("cpu", "False")}
+    shared = [memory for *_, memory in marks if memory != "private"]
     assert len(shared) == 2, "both workers read the weights in Ray's shared memory"
     assert len(list(markers.glob("weights.*"))) == 2, "asked for once per run, on the driver"
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from defect_materials import write_materials
 
+from millsight.generators.production import engines
 from millsight.platform.catalog.catalog import Catalog, load_data
 from millsight.platform.catalog.synthetic import COMPOSED
 from millsight.platform.cli import main
@@ -57,7 +58,15 @@ def test_a_set_is_what_its_provenance_says_and_is_read_back(catalog, tmp_path, c
     assert (made / "artifact.json").stat().st_mtime_ns == before
 
 
-def test_a_set_that_is_short_says_so_and_exits_3(catalog, tmp_path, capsys):
+def test_a_set_that_is_short_says_so_and_exits_3(catalog, tmp_path, capsys, monkeypatch):
+    built = []
+
+    class Counted(engines.CopyPasteEngine):
+        def __init__(self, *words):
+            built.append(self)
+            super().__init__(*words)
+
+    monkeypatch.setattr(engines, "CopyPasteEngine", Counted)
     quota = ["--filters.quota", "2", "--budget.attempts", "2"]
     assert generate(catalog, tmp_path, *quota) == 3
     out = capsys.readouterr().out
@@ -65,6 +74,7 @@ def test_a_set_that_is_short_says_so_and_exits_3(catalog, tmp_path, capsys):
     assert "3 are missing" in out
     assert len(list(load_data(str(tmp_path / "made" / "set")))) == 2
     assert (tmp_path / "made" / "rejected.jpg").exists()
+    assert len(built) == 1, "for both rounds"
 
 
 def test_the_set_does_not_depend_on_shards_and_batches(catalog, tmp_path):
