@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millsight.generators.filters.config import FilterConfig
-from millsight.generators.filters.looks import Looks, Picture, crop_around, look
+from millsight.generators.filters.looks import Looks, Picture, look
 from millsight.generators.masks.sources import defect_classes, real_mask, real_picture
-from millsight.generators.masks.squares import squares
+from millsight.generators.masks.squares import Square, squares
 from millsight.generators.quality.features import FeatureNet, cosine_distances
 from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.catalog.sample import GOOD, Sample
@@ -20,6 +20,7 @@ from millsight.platform.errors import UserError
 from millsight.platform.progress import Progress
 
 TRAIN = "train"
+SQUARES = 4096
 Key = tuple[object, ...]
 # What was looked at last: a recipe makes a set per class out of the same real pictures.
 _LAST: dict[Key, RealCrops] = {}
@@ -51,17 +52,25 @@ class Crop:
             UserError: If the picture does not decode.
         """
         picture = real_picture(self.sample)
-        if self.place is None:
-            return crop_around(picture, real_mask(self.sample, self.label), config)
-        found = [real_mask(self.place, label) for label in defect_classes([self.place])]
-        masks = [mask for mask in found if mask is not None]
-        if not masks:
+        place, labels = self.sample, (self.label,)
+        if self.place is not None:
+            place, labels = self.place, defect_classes([self.place])
+        squares_of = (_square(place, one, config.context, config.least_side) for one in labels)
+        found = next((one for one in squares_of if one is not None), None)
+        if found is None:
             return picture
-        x, y, side = squares(masks[0], config.context, config.least_side)[0]
+        x, y, side = found
         height, width = picture.shape[:2]
         side = min(side, height, width)
         x, y = min(x, width - side), min(y, height - side)
         return picture[y : y + side, x : x + side]
+
+
+@lru_cache(maxsize=SQUARES)
+def _square(sample: Sample, label: str, context: float, least: int) -> Square | None:
+    """Where the largest defect of a class is; a defect and the good place beside it both ask."""
+    mask = real_mask(sample, label)
+    return None if mask is None else squares(mask, context, least)[0]
 
 
 @dataclass(frozen=True)

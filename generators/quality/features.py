@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from millsight.platform.errors import UserError
 from millsight.platform.weights import LoadedWeights, build_model
 
-BATCH = 32
+# What lies between two layers should fit into a CPU's cache; larger ones are slower there.
+BATCH = 8
 
 
 class FeatureNet:
@@ -34,7 +35,8 @@ class FeatureNet:
                 "embedded:efficientnet-lite0 or timm:resnet50."
             )
         self._loaded, self._device = loaded, device
-        self._network: Any = build_model(loaded).to(device)
+        # Several times as fast on a CPU as channels before pixels.
+        self._network: Any = build_model(loaded).to(device, memory_format=torch.channels_last)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -45,7 +47,7 @@ class FeatureNet:
         """Return, JSON-like, which weights give the features."""
         return {"source": self._loaded.source, "sha256": self._loaded.sha256}
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def __call__(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Return ``(N, D)`` float32 features of ``(H, W, 3)`` uint8 RGB pictures, N at least 1.
 
@@ -60,7 +62,7 @@ class FeatureNet:
     def _features(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         pixels = torch.from_numpy(np.stack([self._prepare(picture) for picture in pictures]))
         network = self._network
-        maps = network.forward_features(pixels.to(self._device))
+        maps = network.forward_features(pixels.to(self._device).permute(0, 3, 1, 2))
         pooled: torch.Tensor = network.forward_head(maps, pre_logits=True)
         return pooled.float().cpu().numpy()
 
@@ -70,7 +72,7 @@ class FeatureNet:
         how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         scaled = cv2.resize(picture, (width, height), interpolation=how).astype(np.float32) / 255
         normal = (scaled - self._loaded.mean) / np.asarray(self._loaded.std)
-        return np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)
+        return np.asarray(normal, np.float32)
 
 
 def cosine_distances(

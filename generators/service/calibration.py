@@ -13,7 +13,7 @@ from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.executors.local import resolve_device
 
 POLL_S = 0.25
-MESSAGE = "looking at real pictures"
+MESSAGE = "looking at the real pictures"
 Report = Callable[[int, int, str], None]
 
 
@@ -21,6 +21,7 @@ Report = Callable[[int, int, str], None]
 class _Entry:
     lock: threading.Lock = field(default_factory=threading.Lock)
     chain: FilterChain | None = None
+    standing: str = MESSAGE
 
 
 class Calibration:
@@ -41,7 +42,8 @@ class Calibration:
         Args:
             config: Its filters and its scorer are used.
             catalog: Real pictures.
-            report: Told pictures looked at, in all, and what is being done; raises to break off.
+            report: Told pictures looked at, in all, and the same in words, which whoever waits for
+                another's look hears too; raises to break off.
 
         Raises:
             UserError: If a setting is wrong, or there are no real pictures to learn from.
@@ -50,13 +52,14 @@ class Calibration:
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
         while not entry.lock.acquire(timeout=POLL_S):
-            report(0, 0, MESSAGE)
+            report(0, 0, entry.standing)
         try:
             if entry.chain is None:
                 device = resolve_device(self._device)
 
                 def progress(done: int, total: int) -> None:
-                    report(done, total, MESSAGE)
+                    entry.standing = f"{MESSAGE} {done}/{total}"
+                    report(done, total, entry.standing)
 
                 report(0, 0, MESSAGE)
                 entry.chain = calibrate(config, catalog, device, progress)

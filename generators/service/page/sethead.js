@@ -3,12 +3,12 @@
 
 import { address, ask } from "./api.js";
 import { h, refill } from "./dom.js";
-import { cancelButton, ENDED, standing, WORDS } from "./job.js";
+import { cancelButton, ENDED, WORDS } from "./job.js";
 import { openDialog } from "./keys.js";
 import { count, when } from "./numbers.js";
 import { setAddress } from "./picture.js";
 import { asWriter, may } from "./session.js";
-import { titleOf } from "./words.js";
+import { standingOf, titleOf } from "./words.js";
 
 export class SetHead {
   /** `ending(job)` hears that the set is being cancelled. */
@@ -54,7 +54,7 @@ export class SetHead {
     this.progress.hidden = !active;
     this.bar.max = set.count;
     this.bar.value = set.accepted;
-    this.message.textContent = standing({ ...set, attempts: 1, total: 0 });
+    this.message.textContent = standingOf(set);
     this.updateZips();
     const now = `${active} ${Boolean(set.cancelling)}`;
     if (now === this.shown) return;

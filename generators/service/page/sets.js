@@ -7,7 +7,7 @@ import { rowKeys, shortcuts } from "./keys.js";
 import { count, when } from "./numbers.js";
 import { pictureAddress, setAddress } from "./picture.js";
 import { may } from "./session.js";
-import { bytes, titleOf, until } from "./words.js";
+import { bytes, standingOf, titleOf, until } from "./words.js";
 
 export async function setsView({ signal, show, query, note }) {
   const mine = h("input", { type: "checkbox", id: "mine", checked: query.get("mine") === "1" });
@@ -94,6 +94,7 @@ function fillCard({ cover, facts, end }, set) {
     facts,
     h("p", { class: "soft" }, factsOf(set).join(" · ")),
     active && progressBar({ done: set.accepted, total: set.count }),
+    active && h("p", { class: "soft" }, standingOf(set)),
     set.error && h("p", { class: set.state === "failed" ? "wrong" : "soft" }, set.error),
   );
   refill(

@@ -1,5 +1,7 @@
 // What modes, filters and states are called, and what they mean.
 
+import { standing } from "./job.js";
+
 export const MODES = {
   copy_paste: {
     name: "Copy-paste",
@@ -48,6 +50,11 @@ export function titleOf({ request, like, label, mode, count }) {
   if (request.title) return request.title;
   const kind = like ? "more like one" : MODES[mode].name.toLowerCase();
   return `${count} × ${label}, ${kind}`;
+}
+
+/** Where an unfinished set stands: its message has the numbers. */
+export function standingOf({ state, message }) {
+  return standing({ state, message });
 }
 
 /** Work of a request or left of a day, in millions of pixels times steps. */
