@@ -58,6 +58,11 @@ class SampleSpec:
             raise UserError("--spec.steps and --spec.guidance: at least 1.")
 
 
+def steps_done(steps: int, strength: float) -> int:
+    """Return how many steps of a whole schedule a start from ``strength`` of the noise leaves."""
+    return min(int(steps * strength), steps)
+
+
 @dataclass(frozen=True)
 class Request:
     """One sample to try; with the materials it decides the outcome, on whichever worker.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from millsight.generators.samples import steps_done
 from millsight.platform.errors import UserError
 
 
@@ -48,7 +49,7 @@ def begin(scheduler: Any, steps: int, strength: float, device: Any) -> Tensor:
     Raises:
         UserError: If the strength is so small that none is left.
     """
-    count = min(int(steps * strength), steps)
+    count = steps_done(steps, strength)
     if count < 1:
         raise UserError(
             f"--spec.strength {strength}: of {steps} steps it does none, and the pictures would "

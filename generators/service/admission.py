@@ -61,7 +61,7 @@ def _check_usage(state: GenerationState, asked: Asked, token: Token) -> None:
     if asked.reserved > found.megapixel_steps_left:
         lacking = asked.reserved - found.megapixel_steps_left
         raise TooManyRequestsError(
-            f"It may take {asked.reserved:,.0f} megapixel steps (tries x steps x megapixels); of "
+            f"It may take {asked.reserved:,.0f} megapixel steps (those drawn x steps done); of "
             f"the {most:,.0f} that this token has in 24 hours, {found.megapixel_steps_left:,.0f} "
             "are left. Ask for less, or later.",
             state.sets.freed_in(token.id, lacking),

@@ -27,7 +27,7 @@ class Asked:
         body: The client's request, filled in.
         settings: Of ``millsight generate sample``, those that decide a picture.
         reserved: Megapixel steps that it may take.
-        each: Megapixel steps of one try.
+        each: Megapixel steps that one try may take.
         affinity: Base model and adapter, as replicas tell them apart.
     """
 

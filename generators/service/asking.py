@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from millsight.generators.service.request import MAX_TITLE, Like, SetRequest
 from millsight.generators.service.state import GenerationState
 from millsight.generators.service.turns import SEPARATOR
 from millsight.generators.service.usable import unusable
+from millsight.generators.service.work import most_of_a_try
 from millsight.platform.errors import UserError
 from millsight.platform.services.problems import InvalidError
 from millsight.platform.services.tokens import Token
@@ -153,15 +153,16 @@ def _asked(
     config: GenerateSampleConfig,
     token: Token,
 ) -> Asked:
-    each = _cost(state, real, filled)
-    affinity = ""
+    side, affinity = 0, ""
     if filled.base is not None:
-        model, adapter = state.models.bases[filled.base].model, None
+        base, adapter = state.models.bases[filled.base], None
         if filled.adapter is not None:
             adapter = state.models.adapters[filled.adapter].adapter
         name = adapter.name if adapter else ""
-        affinity = f"{model.fingerprint if model else ''}{SEPARATOR}{name}"
+        side = base.side
+        affinity = f"{base.model.fingerprint if base.model else ''}{SEPARATOR}{name}"
     spec = config.spec
+    each = most_of_a_try(config, real.materials[spec.label], side)
     return Asked(
         title=filled.title or f"{spec.count} x {spec.label}, {spec.mode} · {real.title}",
         owner=token.name,
@@ -178,15 +179,6 @@ def _asked(
 def tries(budget: BudgetConfig, count: int) -> int:
     """Return the most attempts that are made at ``count`` pictures."""
     return min(budget.most(count), budget.attempts * count)
-
-
-def _cost(state: GenerationState, real: RealSet, filled: SetRequest) -> float:
-    """Megapixel steps of one try: steps done times the pixels of a square, or of a picture."""
-    if filled.base is None:
-        return real.megapixels
-    share = 1.0 if filled.mode == "text" else filled.strength
-    side = state.models.bases[filled.base].side
-    return math.ceil(filled.steps * share) * side**2 / 1e6
 
 
 def _settle_like(state: GenerationState, request: SetRequest, like: Like, token: Token) -> Asked:

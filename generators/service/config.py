@@ -91,7 +91,7 @@ class ServeGenerationConfig(ServiceConfig):
         shard_size: Pictures that a replica makes and hands over together.
         max_count: Pictures in one set.
         max_steps: Denoising steps.
-        megapixel_steps_per_day: What a token may spend in 24 hours: tries x steps x megapixels.
+        megapixel_steps_per_day: What a token may spend in 24 hours: megapixels drawn x steps done.
         megabytes_per_token: Disk that a token's sets may take.
         keep_downloaded_days: A set that was downloaded goes so long after.
         keep_days: A set that nobody downloaded goes so long after it was made.

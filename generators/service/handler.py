@@ -18,6 +18,7 @@ from millsight.generators.service.pictures import PictureStore
 from millsight.generators.service.pool import Pool
 from millsight.generators.service.sets import SetStore
 from millsight.generators.service.turns import Order
+from millsight.generators.service.work import of_a_picture
 from millsight.generators.service.workshop import build_shared
 from millsight.platform.errors import UserError
 from millsight.platform.services.jobs import Job
@@ -75,12 +76,13 @@ class GenerateHandler:
             affinity=asked.affinity,
         )
         answer = self._answers(order, collection, progress)
-        store = ShardStore(order.store)
+        store, spent = ShardStore(order.store), 0.0
         with closing(judged(collection, answer, store, self._config.shard_size)) as batches:
             for shard, batch in batches:
                 for made in batch:
                     self._pictures.add(job.id, shard.id, made)
-                self._sets.note(job.id, collection.summary())
+                    spent += of_a_picture(made)
+                self._sets.note(job.id, collection.summary(), spent)
                 self._check_quota(job)
         self._sets.sweep(self._config.keep_downloaded_days, self._config.keep_days)
         found = collection.summary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -52,14 +53,12 @@ def show_image(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Send a picture: a small JPEG, or the very file that the archive has."""
-    found, known = state.sets.get(set_id), state.pictures.get(set_id, picture)
-    tag = f'"{set_id}-{picture}-{query.size}"'
-    if if_none_match == tag:
-        return not_modified(tag)
-    made = state.pictures.pixels(found, known)
-    if query.size == "full":
-        return _image(picture_png(made), tag, "image/png")
-    return _image(thumbnail(made.picture), tag, "image/jpeg")
+
+    def draw(found: GeneratedSet, known: Picture) -> bytes:
+        made = state.pictures.pixels(found, known)
+        return picture_png(made) if query.size == "full" else thumbnail(made.picture)
+
+    return _send(state, (set_id, picture), query.size, if_none_match, draw)
 
 
 @router.get(
@@ -77,16 +76,14 @@ def show_before(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Send the plate that a picture was made on, or the real defect that a variation began with."""
-    found, known = state.sets.get(set_id), state.pictures.get(set_id, picture)
-    tag = f'"{set_id}-{picture}-before-{query.size}"'
-    if if_none_match == tag:
-        return not_modified(tag)
-    before = state.pictures.pixels(found, known).plate
-    if before is None:
-        before = _source_pixels(state, found, known)
-    if query.size == "full":
-        return _image(png(before[..., ::-1]), tag, "image/png")
-    return _image(thumbnail(before), tag, "image/jpeg")
+
+    def draw(found: GeneratedSet, known: Picture) -> bytes:
+        before = state.pictures.pixels(found, known).plate
+        if before is None:
+            before = _source_pixels(state, found, known)
+        return png(before[..., ::-1]) if query.size == "full" else thumbnail(before)
+
+    return _send(state, (set_id, picture), f"before-{query.size}", if_none_match, draw)
 
 
 @router.get(
@@ -104,16 +101,16 @@ def show_overlay(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Send a mask as a PNG that is transparent where nothing is, 1,024 pixels a side at most."""
-    found, known = state.sets.get(set_id), state.pictures.get(set_id, picture)
-    tag = f'"{set_id}-{picture}-{layer}"'
-    if if_none_match == tag:
-        return not_modified(tag)
-    made = state.pictures.pixels(found, known)
-    if layer is Layer.MASK:
-        return _image(overlay(made.mask, ORANGE), tag, "image/png")
-    if made.requested is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "No mask was asked for.")
-    return _image(overlay(made.requested, BLUE), tag, "image/png")
+
+    def draw(found: GeneratedSet, known: Picture) -> bytes:
+        made = state.pictures.pixels(found, known)
+        if layer is Layer.MASK:
+            return overlay(made.mask, ORANGE)
+        if made.requested is None:
+            raise ProblemError(HTTPStatus.NOT_FOUND, "No mask was asked for.")
+        return overlay(made.requested, BLUE)
+
+    return _send(state, (set_id, picture), layer, if_none_match, draw)
 
 
 @router.get(
@@ -123,13 +120,28 @@ def show_overlay(
 )
 def show_mask(state: Generation, token: Reader, set_id: SetId, picture: PictureId) -> Response:
     """Send a mask as the archive has it: 0 and 255."""
+
+    def draw(found: GeneratedSet, known: Picture) -> bytes:
+        return mask_png(state.pictures.pixels(found, known))
+
+    return _send(state, (set_id, picture), "png", None, draw)
+
+
+def _send(
+    state: GenerationState,
+    place: tuple[str, str],
+    name: str,
+    if_none_match: str | None,
+    draw: Callable[[GeneratedSet, Picture], bytes],
+) -> Response:
+    """Send what ``draw`` makes of a set's picture, unless the browser has it under this name."""
+    set_id, picture = place
     found, known = state.sets.get(set_id), state.pictures.get(set_id, picture)
-    made = state.pictures.pixels(found, known)
-    return _image(mask_png(made), f'"{set_id}-{picture}-png"', "image/png")
-
-
-def _image(data: bytes, tag: str, media_type: str) -> Response:
-    return Response(data, headers=image_headers(tag), media_type=media_type)
+    tag = f'"{set_id}-{picture}-{name}"'
+    if if_none_match == tag:
+        return not_modified(tag)
+    media_type = "image/jpeg" if name.endswith("thumbnail") else "image/png"
+    return Response(draw(found, known), headers=image_headers(tag), media_type=media_type)
 
 
 def _source_pixels(state: GenerationState, found: GeneratedSet, picture: Picture) -> Any:

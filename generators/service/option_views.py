@@ -157,8 +157,8 @@ class CostView(BaseModel):
     """What a set would take.
 
     Attributes:
-        megapixel_steps: At most, with every further attempt that is allowed.
-        megapixel_steps_each: Of one try.
+        megapixel_steps: At most: pixels drawn times steps done, of every try that is allowed.
+        megapixel_steps_each: Of one try, at most: with as many squares as a picture may have.
         left: What the token has left today.
         request: The request, filled in as far as it is decided.
     """

@@ -42,7 +42,7 @@ def set_view(
         expires=_expires(state, found, job),
         downloaded=None if found.downloaded is None else _date(found.downloaded),
         bytes=found.bytes,
-        megapixel_steps=found.spent,
+        megapixel_steps=found.taken,
         request=found.asked.body,
         like=found.asked.body["like"],
         cover=state.pictures.cover(found.id, COVER),

@@ -26,10 +26,9 @@ CREATE TABLE IF NOT EXISTS sets (
     owner TEXT NOT NULL,
     asked TEXT NOT NULL,
     summary TEXT,
-    tried INTEGER NOT NULL DEFAULT 0,
+    spent REAL NOT NULL DEFAULT 0,
     bytes INTEGER NOT NULL DEFAULT 0,
     reserved REAL NOT NULL,
-    each REAL NOT NULL,
     created REAL NOT NULL,
     downloaded REAL,
     gone REAL
@@ -47,15 +46,15 @@ CREATE TABLE IF NOT EXISTS pictures (
 );
 """
 DAY_S = 86_400
-# A set spends what it has tried; until it has ended, all that it may try is set aside.
-SPENT = "iif(j.state IN ('queued', 'running'), s.reserved, s.tried * s.each)"
+# Until a set has ended, all that it may take is set aside.
+TAKEN = "iif(j.state IN ('queued', 'running'), s.reserved, s.spent)"
 COUNTS = (
     "(SELECT count(*) FROM pictures WHERE set_id = s.id AND accepted) AS accepted,"
     " (SELECT count(*) FROM pictures WHERE set_id = s.id AND NOT accepted) AS rejected,"
     " (SELECT count(*) FROM pictures WHERE set_id = s.id AND decision = 'keep') AS kept,"
     " (SELECT count(*) FROM pictures WHERE set_id = s.id AND decision = 'drop') AS dropped"
 )
-SELECT = f"SELECT s.*, {SPENT} AS spent, {COUNTS} FROM sets s JOIN jobs j ON j.id = s.id"  # noqa: S608
+SELECT = f"SELECT s.*, {TAKEN} AS taken, {COUNTS} FROM sets s JOIN jobs j ON j.id = s.id"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class GeneratedSet:
         asked: What was asked for.
         summary: ``Collection.summary()`` of the samples judged so far.
         bytes: On disk.
-        spent: Megapixel steps, or what is set aside for it.
+        taken: Megapixel steps that it has spent, or that are set aside for it.
         created: Seconds since the epoch.
         downloaded: Likewise; ``None`` if nobody has.
         accepted: Pictures that the filters let pass.
@@ -84,7 +83,7 @@ class GeneratedSet:
     asked: Asked
     summary: dict[str, Any] | None
     bytes: int
-    spent: float
+    taken: float
     created: float
     downloaded: float | None
     accepted: int
@@ -125,12 +124,9 @@ class SetStore:
         """Note a set once its job exists; doing it twice is doing it once."""
         asked = Asked.from_dict(job.request)
         self._database.connection.execute(
-            "INSERT OR IGNORE INTO sets (id, owner, asked, reserved, each, created)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                *(job.id, job.owner, json.dumps(job.request)),
-                *(asked.reserved, asked.each, job.created),
-            ),
+            "INSERT OR IGNORE INTO sets (id, owner, asked, reserved, created)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (job.id, job.owner, json.dumps(job.request), asked.reserved, job.created),
         )
 
     def get(self, set_id: str) -> GeneratedSet:
@@ -158,7 +154,7 @@ class SetStore:
     def usage(self, owner: str) -> tuple[float, int]:
         """Return a token's megapixel steps of the last 24 hours, and the bytes of its sets."""
         (row,) = self._database.all(
-            f"SELECT coalesce(sum({SPENT}), 0) FROM sets s JOIN jobs j ON j.id = s.id"  # noqa: S608
+            f"SELECT coalesce(sum({TAKEN}), 0) FROM sets s JOIN jobs j ON j.id = s.id"  # noqa: S608
             " WHERE s.owner = ? AND s.created > ?",
             *(owner, self._clock() - DAY_S),
         )
@@ -171,23 +167,23 @@ class SetStore:
         """Return in how many seconds a token has ``wanted`` megapixel steps more than now."""
         now = self._clock()
         rows = self._database.all(
-            f"SELECT s.created, {SPENT} AS spent FROM sets s JOIN jobs j ON j.id = s.id"  # noqa: S608
+            f"SELECT s.created, {TAKEN} AS taken FROM sets s JOIN jobs j ON j.id = s.id"  # noqa: S608
             " WHERE s.owner = ? AND s.created > ? ORDER BY s.created",
             *(owner, now - DAY_S),
         )
         for row in rows:
-            wanted -= row["spent"]
+            wanted -= row["taken"]
             if wanted <= 0:
                 return float(row["created"]) + DAY_S - now
         return float(DAY_S)
 
-    def note(self, set_id: str, summary: Mapping[str, Any]) -> None:
-        """Note how far a set is, and what it takes of the disk."""
+    def note(self, set_id: str, summary: Mapping[str, Any], spent: float) -> None:
+        """Note how far a set is, its megapixel steps, and what it takes of the disk."""
         size = sum(file.stat().st_size for file in self.folder(set_id).rglob("*.parquet"))
         self._database.connection.execute(
             # A set that begins anew after a kill judges again what it had tried.
-            "UPDATE sets SET summary = ?, tried = max(tried, ?), bytes = ? WHERE id = ?",
-            (json.dumps(summary), summary["attempts"], size, set_id),
+            "UPDATE sets SET summary = ?, spent = max(spent, ?), bytes = ? WHERE id = ?",
+            (json.dumps(summary), spent, size, set_id),
         )
 
     def note_download(self, set_id: str) -> None:

@@ -21,7 +21,7 @@ export function costLines({ megapixel_steps: cost, megapixel_steps_each: each, l
   const enough = cost <= left;
   return [
     h("p", { class: "cost" }, "at most ", h("b", {}, effort(cost))),
-    h("p", { class: "soft" }, `${effort(each)} for each try`),
+    h("p", { class: "soft" }, `at most ${effort(each)} for each try`),
     h(
       "p",
       { class: enough ? "soft" : "wrong" },

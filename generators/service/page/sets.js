@@ -1,64 +1,28 @@
 // All sets, newest first; those that are being made keep themselves up to date.
 
-import { address, ask, Listing } from "./api.js";
+import { address, ask } from "./api.js";
 import { h, refill } from "./dom.js";
 import { ENDED, follow, progressBar, WORDS } from "./job.js";
-import { rowKeys, shortcuts } from "./keys.js";
+import { listView } from "./listing.js";
 import { count, when } from "./numbers.js";
 import { pictureAddress, setAddress } from "./picture.js";
 import { may } from "./session.js";
 import { bytes, standingOf, titleOf, until } from "./words.js";
 
-export async function setsView({ signal, show, query, note }) {
-  const mine = h("input", { type: "checkbox", id: "mine", checked: query.get("mine") === "1" });
-  const body = h("div");
-  const load = async () => {
-    const listing = new Listing("/sets", { limit: 30, mine: mine.checked || null }, signal);
-    await listing.more();
-    fill(body, listing, signal);
-  };
-  mine.addEventListener("change", () => {
-    note({ mine: mine.checked ? "1" : null });
-    load();
-  });
-  await load();
-  show(
-    "Sets",
-    h(
+export async function setsView(context) {
+  const asks = (text) => may("submit") && h("a", { class: "primary", href: "#/new" }, text);
+  await listView(context, "set", {
+    title: "Sets",
+    head: h("div", { class: "heading" }, h("h1", {}, "Sets"), asks("New set")),
+    empty: h(
       "div",
-      { class: "heading" },
-      h("h1", {}, "Sets"),
-      may("submit") && h("a", { class: "primary", href: "#/new" }, "New set"),
+      { class: "empty" },
+      h("p", {}, "No sets yet. A set holds synthetic pictures of one defect class, with masks and boxes."),
+      may("submit") && h("p", {}, asks("Ask for the first one")),
     ),
-    h("p", { class: "controls" }, mine, " ", h("label", { for: "mine" }, "Only mine")),
-    body,
-  );
-  shortcuts(rowKeys(body, ".set .name", "set"), signal);
-}
-
-function fill(body, listing, signal) {
-  if (!listing.items.length) {
-    body.replaceChildren(
-      h(
-        "div",
-        { class: "empty" },
-        h("p", {}, "No sets yet. A set holds synthetic pictures of one defect class, with masks and boxes."),
-        may("submit") && h("p", {}, h("a", { class: "primary", href: "#/new" }, "Ask for the first one")),
-      ),
-    );
-    return;
-  }
-  const list = h("ol", { class: "sets" });
-  const add = (sets) => list.append(...sets.map((set) => card(set, signal)));
-  add(listing.items);
-  const more = listing.ended ? null : h("button", { type: "button" }, "Older sets");
-  more?.addEventListener("click", async () => {
-    const before = listing.items.length;
-    await listing.more();
-    add(listing.items.slice(before));
-    if (listing.ended) more.remove();
+    limit: 30,
+    card: (set) => card(set, context.signal),
   });
-  body.replaceChildren(list, ...(more ? [more] : []));
 }
 
 /** A set that keeps itself up to date until it has ended or `signal` aborts. */

@@ -66,6 +66,23 @@ def test_every_try_is_there_with_its_verdicts_and_the_table_counts_them(served, 
     assert any("licence is apache-2.0" in note for note in licences)
 
 
+def test_a_set_spends_what_its_tries_drew_and_no_more_than_was_set_aside(served, made):
+    # The tiny model draws one square of 64 pixels; of two steps, a strength of 0.6 leaves one.
+    sides = dict.fromkeys(("variation", "inpaint", "text"), 64) | {
+        "copy_paste": 96,
+        "procedural": 256,
+    }
+    for mode, found in made.items():
+        each = sides[mode] ** 2 / 1e6
+        assert found["megapixel_steps"] == pytest.approx(found["attempts"] * each)
+        body = {name: found["request"][name] for name in ("mode", "count", "steps", "adapter")}
+        priced = served.client.post(
+            "/cost", json={"label": "scratch", **body}, headers=served.reader
+        ).json()
+        assert priced["megapixel_steps_each"] == pytest.approx(each)
+        assert priced["megapixel_steps"] == pytest.approx(3 * 3 * each)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_recipe_makes_exactly_its_picture_again(served, made, tmp_path, mode):
     found = made[mode]
