@@ -1,4 +1,4 @@
-"""A driver of its own process, to be killed: executor_script.py DIRECTORY EXECUTOR."""
+"""A driver of its own process, to be killed: executor_script.py DIRECTORY ADDRESS."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from millsight.platform.executors.build import ExecutionConfig
 from millsight.platform.shards import ShardStore, make_shards
 
 
-def main(directory: Path) -> None:
-    executor = ExecutionConfig(executor="ray", workers=2, address="local").build()
+def main(directory: Path, address: str) -> None:
+    executor = ExecutionConfig(executor="ray", workers=2, address=address).build()
     shards = make_shards(make_samples(60), 4)
     stage = CountingStage(directory / "markers", seconds=0.2)
     store = ShardStore(str(directory / "store"))
@@ -22,7 +22,7 @@ def main(directory: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), sys.argv[2])
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

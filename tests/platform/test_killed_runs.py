@@ -13,16 +13,25 @@ from pathlib import Path
 import pytest
 from executor_stages import CountingStage, make_samples
 
+from millsight.platform.executors.build import ExecutionConfig
 from millsight.platform.executors.local import LocalExecutor
 from millsight.platform.shards import ShardStore, make_shards
 
 HERE = Path(__file__).parent
 
 
-def start(directory: Path) -> subprocess.Popen[str]:
+@pytest.fixture(params=["shared", pytest.param("own", marks=pytest.mark.slow)])
+def address(request: pytest.FixtureRequest, ray_with_stages: None) -> str:
+    """A Ray that runs on without its driver; or one of the driver's own, which takes its time."""
+    import ray
+
+    return "local" if request.param == "own" else ray.get_runtime_context().gcs_address
+
+
+def start(directory: Path, address: str) -> subprocess.Popen[str]:
     (directory / "markers").mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, str(HERE / "executor_script.py"), str(directory)],
+        [sys.executable, str(HERE / "executor_script.py"), str(directory), address],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -73,9 +82,8 @@ def times_processed(directory: Path) -> Counter[str]:
     return Counter(name.removeprefix("process-") for name in names)
 
 
-@pytest.mark.slow
-def test_killed_worker_then_killed_driver_then_rerun(tmp_path: Path) -> None:
-    first = start(tmp_path)
+def test_killed_worker_then_killed_driver_then_rerun(tmp_path: Path, address: str) -> None:
+    first = start(tmp_path, address)
     wait_for(lambda: len(landed(tmp_path)) >= 2)
     os.kill(worker_pids(tmp_path).pop(), signal.SIGKILL)
     wait_for(lambda: len(landed(tmp_path)) >= 5)
@@ -85,24 +93,24 @@ def test_killed_worker_then_killed_driver_then_rerun(tmp_path: Path) -> None:
     before = landed(tmp_path)
     done = times_processed(tmp_path)
 
-    out, _ = start(tmp_path).communicate(timeout=120)
-    assert out.strip() == f"landed {15 - len(before)} skipped {len(before)}"
-    shards = make_shards(make_samples(60), 4)
+    shards, stage = make_shards(make_samples(60), 4), CountingStage(tmp_path / "markers")
+    again = ExecutionConfig(executor="ray", workers=1).build()
+    report = again.run(stage, shards, ShardStore(str(tmp_path / "store")))
+    assert (report.landed, report.skipped) == (15 - len(before), len(before))
     skipped = [s.id for shard in shards if f"{shard.id}.parquet" in before for s in shard.samples]
     assert all(times_processed(tmp_path)[name] == done[name] for name in skipped)
 
     whole = tmp_path / "whole"
     (whole / "markers").mkdir(parents=True)
     stage = CountingStage(whole / "markers")
-    LocalExecutor().run(stage, shards, ShardStore(str(whole / "store")))
+    LocalExecutor("cpu").run(stage, shards, ShardStore(str(whole / "store")))
     assert landed(tmp_path) == landed(whole)
 
 
-@pytest.mark.slow
-def test_interrupt_leaves_no_worker_and_no_traceback(tmp_path: Path) -> None:
-    driver = start(tmp_path)
+def test_interrupt_leaves_no_worker_and_no_traceback(tmp_path: Path, address: str) -> None:
+    driver = start(tmp_path, address)
     wait_for(lambda: len(landed(tmp_path)) >= 2)
-    family = descendants(driver.pid)
+    family = descendants(driver.pid) | worker_pids(tmp_path)
     # As a terminal does it: the whole foreground group gets the signal.
     os.killpg(driver.pid, signal.SIGINT)
     out, err = driver.communicate(timeout=30)

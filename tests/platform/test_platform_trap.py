@@ -10,10 +10,10 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("platform", "evaluation", "pretraining", "generators")
 CHECK = "import platform, millsight.platform.stages; platform.system(); print(platform.__file__)"
 IN_WORKER = """
-import logging, ray
-ray.init(address="local", num_cpus=1, object_store_memory=80e6, include_dashboard=False,
-         log_to_driver=False, logging_level=logging.ERROR,
-         runtime_env={"working_dir": ".", "excludes": [".git", "docs"]})
+import logging, os, sys, ray
+others = [name for name in os.listdir() if name != "platform"]
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.ERROR,
+         runtime_env={"working_dir": ".", "excludes": others})
 
 @ray.remote
 def look():
@@ -29,9 +29,9 @@ print(path)
 """
 
 
-def run_at_root(code: str) -> str:
+def run_at_root(code: str, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
@@ -47,6 +47,9 @@ def test_root_on_the_path_still_finds_the_standard_library() -> None:
     assert Path(run_at_root(CHECK)).name == "platform.py"
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
 def test_worker_with_working_dir_at_the_root_finds_the_standard_library() -> None:
-    assert Path(run_at_root(IN_WORKER)).name == "platform.py"
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    assert Path(run_at_root(IN_WORKER, address)).name == "platform.py"

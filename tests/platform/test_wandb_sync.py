@@ -181,18 +181,18 @@ def test_a_push_that_fails_is_told(
     assert "`wandb sync` ended with 0: " in said
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault", [503, *(pytest.param(code, marks=pytest.mark.slow) for code in (500, 429))]
+)
 def test_a_server_that_fails_midway_ends_the_push(
-    runs: Path, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str]
+    runs: Path, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str], fault: Fault
 ) -> None:
     shutil.rmtree(files(runs)[1].parent)
-    wandb_server.fault_at = "/file_stream"
-    for fault in (500, 503, 429):
-        wandb_server.fault = fault
-        begun = time.monotonic()
-        assert push(runs, timeout=2) == 1
-        assert time.monotonic() - begun < 6
-        assert "0 of 1 folders whole" in capsys.readouterr().out
+    wandb_server.fault_at, wandb_server.fault = "/file_stream", fault
+    begun = time.monotonic()
+    assert push(runs, timeout=2) == 1
+    assert time.monotonic() - begun < 6
+    assert "0 of 1 folders whole" in capsys.readouterr().out
     wandb_server.fault = None
     assert push(runs) == 1
     # Nothing is doubled; the other folder's steps are still told to be missing.

@@ -37,7 +37,6 @@ def told(seen):
     return [(one["id"], one["accepted"], one["verdicts"], one["boxes"]) for one in seen]
 
 
-@pytest.mark.slow
 def test_a_cancelled_set_keeps_what_it_has(served):
     set_id = ask(served.client, served.owner, count=40)
     arrived(served.client, set_id, served.owner)
