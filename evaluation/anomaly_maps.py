@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from millsight.platform import storage
 from millsight.platform.artifacts import Artifact
+from millsight.platform.errors import UserError
 
 KIND = "maps"
 SCHEMA_VERSION = 1
@@ -90,11 +91,21 @@ def from_table(table: pa.Table) -> Iterator[AnomalyMap]:
 
 
 def read_maps(artifact: Artifact) -> Iterator[AnomalyMap]:
-    """Read the maps of a ``maps`` artifact in catalog order, ``ROWS_AT_ONCE`` at a time."""
-    fs, path = storage.filesystem(artifact.file(FILE))
-    with fs.open(path, "rb") as file:
-        for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE):
-            yield from _unpack(batch)
+    """Read the maps of a ``maps`` artifact in catalog order, ``ROWS_AT_ONCE`` at a time.
+
+    Raises:
+        UserError: If their file is missing, damaged, or another one.
+    """
+    address = artifact.file(FILE)
+    fs, path = storage.filesystem(address)
+    try:
+        with fs.open(path, "rb") as file:
+            for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE):
+                yield from _unpack(batch)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{address} holds no readable maps ({error}); make them again with `millsight extract`."
+        ) from None
 
 
 def _unpack(batch: pa.RecordBatch) -> Iterator[AnomalyMap]:

@@ -17,6 +17,11 @@ class RefusedError(UserError):
     """A request that would mix or overwrite finished work, refused before anything was touched."""
 
 
+def without_traceback(error: UserError) -> UserError:
+    """Return what a data loader's process meant: torch hands its traceback over in the message."""
+    return UserError(str(error).rpartition(f"{UserError.__name__}: ")[2].strip())
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Say whether an error, or one that it came from, is a disk or a quota that is full.
 

@@ -31,6 +31,8 @@ A ``matrix`` repeats steps, and items of lists, for every value of its axes:
       backbone:
         command: pretrain backbone
         with: {maps: ["${maps-${data}}"]}
+
+``exclude`` lists values that do not go together, for example ``{backbone: swin, family: detr}``.
 """
 
 from __future__ import annotations
@@ -47,14 +49,18 @@ from millsight.platform import cli, config
 from millsight.platform.artifacts import Artifact
 from millsight.platform.commands import EXIT_FAILED, Outcome
 from millsight.platform.errors import UserError
-from millsight.platform.recipe_matrix import problems_of_matrix, repeat_steps
+from millsight.platform.recipe_matrix import (
+    problems_of_exclude,
+    problems_of_matrix,
+    repeat_steps,
+)
 
 # Beside this room in a checkout and in an installed millsight alike; importlib.resources cannot
 # read a namespace package of an editable install.
 PACKAGED = Path(__file__).parents[1] / "recipes"
 STEP_NAME = re.compile(r"[\w-]+")
 REFERENCE = re.compile(rf"\$\{{({STEP_NAME.pattern})\}}")
-RECIPE_KEYS = dict.fromkeys(("name", "description", "matrix", "steps"))
+RECIPE_KEYS = dict.fromkeys(("name", "description", "matrix", "exclude", "steps"))
 STEP_KEYS = dict.fromkeys(("command", "with"))
 
 
@@ -138,10 +144,12 @@ def read_recipe(
         raise UserError(f"{shown}: needs `steps`, a mapping of step names to commands.")
     problems = _check_keys(shown, document, RECIPE_KEYS)
     matrix = document.get("matrix", {})
+    exclude = document.get("exclude", [])
     wrong = problems_of_matrix(matrix, steps, f"{shown}.matrix")
+    wrong = wrong or problems_of_exclude(exclude, matrix, f"{shown}.exclude")
     if wrong:
         raise UserError("\n".join(problems + wrong))
-    steps = repeat_steps(steps, matrix)
+    steps = repeat_steps(steps, matrix, exclude)
     parsed = {str(name): _parse_step(str(name), step) for name, step in steps.items()}
     problems += _override(parsed, overrides)
     names = list(parsed)

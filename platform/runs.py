@@ -99,10 +99,15 @@ class StageRun:
 
     def _write(self, draft: Draft, merged: StageOutput, finish: Finish) -> dict[str, Any]:
         quarantined = [asdict(item) for item in (*self.quarantined, *merged.quarantined)]
-        text = json.dumps(quarantined, indent=2) + "\n"
-        storage.write_bytes(draft.file(QUARANTINE_FILE), text.encode())
+        write_quarantine(draft, quarantined)
         metrics = dict(finish(merged, draft))
         return {"pictures": merged.rows.num_rows, "quarantined": len(quarantined)} | metrics
+
+
+def write_quarantine(draft: Draft, items: Sequence[Mapping[str, Any]]) -> None:
+    """Write which pictures were set aside, and why: the fields of each ``Quarantined``."""
+    text = json.dumps(items, indent=2) + "\n"
+    storage.write_bytes(draft.file(QUARANTINE_FILE), text.encode())
 
 
 def read_quarantine(artifact: Artifact) -> list[Quarantined]:

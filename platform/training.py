@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from millsight.platform import artifacts, storage
 from millsight.platform.artifacts import Draft
+from millsight.platform.errors import UserError, without_traceback
 from millsight.platform.executors.training import Training, TrainingExecutionConfig
+from millsight.platform.training_speed import Speed
 
 Log = Callable[[Mapping[str, float], int], None]
 SEED_STEP = 1_000_003
@@ -36,6 +39,11 @@ class Hardware:
 
     accelerator: str = "auto"
     progress_bar: bool = True
+
+    @property
+    def device(self) -> str:
+        """The torch device for what is done beside the training."""
+        return "cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def train(
@@ -58,7 +66,7 @@ def train(
         away: Callbacks for Ray's workers, which reach no tracker.
 
     Raises:
-        UserError: If no Ray answers.
+        UserError: If no Ray answers, or the training raised one.
         KeyboardInterrupt: If the run was stopped by Ctrl-C.
     """
     checkpoint = draft.file(artifacts.CHECKPOINT)
@@ -79,6 +87,7 @@ def fit(training: Training, checkpoint: str, hardware: Hardware | None = None) -
         hardware: By default whatever is there.
 
     Raises:
+        UserError: If the training raised one.
         KeyboardInterrupt: If the run was stopped by Ctrl-C.
     """
     hardware = hardware or Hardware()
@@ -88,7 +97,7 @@ def fit(training: Training, checkpoint: str, hardware: Hardware | None = None) -
             **training.options,
             accelerator=hardware.accelerator,
             devices=1,
-            callbacks=[*training.callbacks, EpochCheckpoint(checkpoint), *bar],
+            callbacks=[Speed(), *training.callbacks, EpochCheckpoint(checkpoint), *bar],
             plugins=[AtomicCheckpointIO()],
             logger=False,
             enable_model_summary=False,
@@ -98,6 +107,8 @@ def fit(training: Training, checkpoint: str, hardware: Hardware | None = None) -
         resumed = checkpoint if Path(checkpoint).exists() else None
         try:
             trainer.fit(training.module, training.data, ckpt_path=resumed, weights_only=True)
+        except UserError as error:
+            raise without_traceback(error) from None
         except SystemExit:
             # Lightning turns Ctrl-C into an exit, which the tracker would take for a failure.
             raise KeyboardInterrupt from None
@@ -124,7 +135,7 @@ def trainer_options(
 
 
 class MetricLog(Callback):
-    """Hands the losses of every step and of every validation to a tracker, or any function."""
+    """Hands the losses and speed of every step, and validations' losses, to a tracker."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -132,7 +143,7 @@ class MetricLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log the step's losses and learning rate."""
+        """Log the step's losses, speed, memory and learning rate."""
         values = _named(trainer.callback_metrics, "train/")
         values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         self._send(trainer, values)
@@ -202,6 +213,31 @@ def seed_step(seed: int, epoch: int, batch_index: int) -> None:
         batch_index: Of the step within the epoch, from 0.
     """
     torch.manual_seed((seed * SEED_STEP + epoch) * SEED_STEP + batch_index)
+
+
+def require_finite(
+    terms: Mapping[str, torch.Tensor],
+    step: int,
+    ways_out: str = "--training.learning_rate or --training.clip_norm",
+) -> None:
+    """Refuse to learn from a loss that is not finite.
+
+    Args:
+        terms: Scalars whose sum is the loss, or that it is made of, by name.
+        step: Of the optimizer.
+        ways_out: Settings to lower.
+
+    Raises:
+        UserError: With the terms.
+    """
+    total = torch.stack([term.detach().float() for term in terms.values()]).sum().item()
+    if not math.isfinite(total):
+        named = ", ".join(f"{name} {term.item():g}" for name, term in terms.items())
+        raise UserError(
+            f"the loss became {total} at step {step} ({named}); lower {ways_out}. With another "
+            "setting training begins anew; what this run left is the .partial directory of its "
+            "output."
+        )
 
 
 def training_loader(

@@ -36,25 +36,29 @@ def settings_block(settings: Any) -> str:
     return f"```json\n{json.dumps(to_json(settings), indent=2)}\n```"
 
 
-def _trace(inputs: Mapping[str, Input], indent: str) -> Iterator[str]:
-    for role, source in inputs.items():
-        artifact = _find(source)
-        kind = "" if artifact is None else f"{artifact.manifest['kind']} "
-        shown = f"{kind}`{source.fingerprint[:SHOWN]}`, `{source.uri}`"
-        yield f"{indent}- {role}: {shown}{'' if artifact is None else _facts(artifact)}"
-        if artifact is not None:
-            given = artifact.manifest["inputs"]
-            own = {name: Input(i["fingerprint"], i["uri"]) for name, i in given.items()}
-            yield from _trace(own, f"{indent}  ")
-
-
-def _find(source: Input) -> Artifact | None:
-    """Open the artifact; pictures are none, and others may have been moved or made again."""
+def find_source(source: Input) -> Artifact | None:
+    """Open an input that is an artifact and still lies where it did, not made again since."""
     try:
         artifact = open_artifact(source.uri)
     except UserError:
         return None
     return artifact if artifact.fingerprint == source.fingerprint else None
+
+
+def inputs_of(artifact: Artifact) -> dict[str, Input]:
+    """Return what an artifact was made from, by role."""
+    given = artifact.manifest["inputs"]
+    return {name: Input(item["fingerprint"], item["uri"]) for name, item in given.items()}
+
+
+def _trace(inputs: Mapping[str, Input], indent: str) -> Iterator[str]:
+    for role, source in inputs.items():
+        artifact = find_source(source)
+        kind = "" if artifact is None else f"{artifact.manifest['kind']} "
+        shown = f"{kind}`{source.fingerprint[:SHOWN]}`, `{source.uri}`"
+        yield f"{indent}- {role}: {shown}{'' if artifact is None else _facts(artifact)}"
+        if artifact is not None:
+            yield from _trace(inputs_of(artifact), f"{indent}  ")
 
 
 def _facts(artifact: Artifact) -> str:

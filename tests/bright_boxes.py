@@ -84,4 +84,9 @@ def pseudo_boxes(folder: Path, count: int = 8) -> Artifact:
     with drafting(folder / "boxes", Recipe(produce.KIND, 1, {}, {})) as draft:
         path = Path(draft.file(produce.BOXES_FILE))
         path.write_text(json.dumps({"images": images, "annotations": annotations}))
+        of_each = {"pictures": count // 2, "boxes": 3 * count // 8}
+        # Each takes a ninth of its picture.
+        of_each |= {"area_histogram": [0, 0, 0, 0, 0, of_each["boxes"], 0]}
+        report = {"categories": {"plate": of_each, "billet": of_each}}
+        Path(draft.file(produce.REPORT_FILE)).write_text(json.dumps(report))
         return draft.commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,15 +21,11 @@ TINY = 1e-9
 
 
 @dataclass(frozen=True)
-class MemorisedFilter:
-    """Rejects copies of real defects of any split, by features or by pixels.
-
-    A copy is nearer to a real picture, by ``copy_share``, than nearly all real pictures are to
-    those of other objects. Two modes start from a real training picture by design: ``copy_paste``
-    may look like its own source, and a ``variation`` is a copy of it from ``own_share`` on.
+class _RealFilter(ABC):
+    """Compares with real crops, for classes that have limits.
 
     Attributes:
-        real: Of all splits.
+        real: What is compared with.
         limits: By class.
         config: The settings.
         name: Of the filter.
@@ -37,16 +34,36 @@ class MemorisedFilter:
     real: RealCrops
     limits: dict[str, Limits]
     config: FilterConfig
-    name: str = "memorised"
+    name: str = ""
 
     def judge(self, batch: Sequence[Candidate]) -> list[Verdict]:
-        """Judge crops; the value is the distance to the nearest as a share of the limit."""
+        """Judge crops."""
         return [self._judge(candidate) for candidate in batch]
 
     def _judge(self, candidate: Candidate) -> Verdict:
         limits = self.limits.get(candidate.label)
         if limits is None:
             return abstain(self.name, _too_few(candidate.label, self.config))
+        return self._compare(candidate, limits)
+
+    @abstractmethod
+    def _compare(self, candidate: Candidate, limits: Limits) -> Verdict: ...
+
+
+@dataclass(frozen=True)
+class MemorisedFilter(_RealFilter):
+    """Rejects copies of real defects of any split, by features or by pixels.
+
+    A copy is nearer to a real picture, by ``copy_share``, than nearly all real pictures are to
+    those of other objects. Two modes start from a real training picture by design: ``copy_paste``
+    may look like its own source, and a ``variation`` is a copy of it from ``own_share`` on.
+
+    ``real`` is of all splits; the value is the distance to the nearest as a share of the limit.
+    """
+
+    name: str = "memorised"
+
+    def _compare(self, candidate: Candidate, limits: Limits) -> Verdict:
         shares = np.minimum(*_shares(candidate.looks, self.real.looks, limits))
         copies = self._copies(candidate)
         nearest, accepted = _nearest(shares, copies)
@@ -67,29 +84,15 @@ class MemorisedFilter:
 
 
 @dataclass(frozen=True)
-class OutlierFilter:
+class OutlierFilter(_RealFilter):
     """Rejects what is farther from its class than nearly all real ones are.
 
-    Attributes:
-        real: Of the training split.
-        limits: By class.
-        config: The settings.
-        name: Of the filter.
+    ``real`` is of the training split; the value is the distance to the nearest one of the class.
     """
 
-    real: RealCrops
-    limits: dict[str, Limits]
-    config: FilterConfig
     name: str = "outlier"
 
-    def judge(self, batch: Sequence[Candidate]) -> list[Verdict]:
-        """Judge crops; the value is the distance to the nearest real one of the class."""
-        return [self._judge(candidate) for candidate in batch]
-
-    def _judge(self, candidate: Candidate) -> Verdict:
-        limits = self.limits.get(candidate.label)
-        if limits is None:
-            return abstain(self.name, _too_few(candidate.label, self.config))
+    def _compare(self, candidate: Candidate, limits: Limits) -> Verdict:
         own = self.real.of_class(candidate.label).looks.features
         if not len(own):
             return abstain(self.name, f"no real training picture of {candidate.label}")

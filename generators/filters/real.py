@@ -52,9 +52,8 @@ class Crop:
             UserError: If the picture does not decode.
         """
         picture = real_picture(self.sample)
-        place, labels = self.sample, (self.label,)
-        if self.place is not None:
-            place, labels = self.place, defect_classes([self.place])
+        place = self.place or self.sample
+        labels = (self.label,) if self.place is None else defect_classes([place])
         squares_of = (_square(place, one, config.context, config.least_side) for one in labels)
         found = next((one for one in squares_of if one is not None), None)
         if found is None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from millsight.generators.samples import Generated
 from millsight.platform import storage
 from millsight.platform.artifacts import Draft
+from millsight.platform.contact_sheets import Picture, captioned, draw_tiles, fitted, in_rows
 
-SIDE, CAPTION, ACROSS, MOST = 160, 18, 8, 48
+ACROSS, MOST = 4, 48
 OUTLINE = (255, 60, 60)
 ACCEPTED, REJECTED = "accepted.jpg", "rejected.jpg"
 
@@ -21,8 +21,8 @@ ACCEPTED, REJECTED = "accepted.jpg", "rejected.jpg"
 class Sheets:
     """The first accepted and the first rejected samples, each with its outline drawn."""
 
-    _accepted: list[NDArray[np.uint8]] = field(default_factory=list)
-    _rejected: list[NDArray[np.uint8]] = field(default_factory=list)
+    _accepted: list[Picture] = field(default_factory=list)
+    _rejected: list[Picture] = field(default_factory=list)
 
     def add(self, generated: Generated) -> None:
         """Take a sample that has been judged."""
@@ -35,34 +35,19 @@ class Sheets:
         """Write those sheets that have something on them."""
         for name, tiles in ((ACCEPTED, self._accepted), (REJECTED, self._rejected)):
             if tiles:
-                _, jpeg = cv2.imencode(".jpg", _join(tiles)[..., ::-1])
-                storage.write_bytes(draft.file(name), jpeg.tobytes())
+                storage.write_bytes(draft.file(name), draw_tiles(in_rows(tiles, ACROSS)))
 
 
-def _tile(generated: Generated, caption: str) -> NDArray[np.uint8]:
-    """The picture, then the picture with its mask's outline; ``(H, W, 3)`` of one size."""
-    height, width = generated.picture.shape[:2]
-    scale = SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    plain = cv2.resize(generated.picture, size, interpolation=cv2.INTER_AREA)
+def _tile(generated: Generated, caption: str) -> Picture:
+    """The picture, then the picture with its mask's outline and its boxes."""
+    plain = fitted(generated.picture)
     marked = plain.copy()
+    size = plain.shape[1], plain.shape[0]
     shown = cv2.resize(generated.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     contours, _ = cv2.findContours(shown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(marked, contours, -1, OUTLINE, 1)
-    for x0, y0, x1, y1 in generated.boxes:
-        corners = [round(value * scale) for value in (x0, y0, x1, y1)]
-        cv2.rectangle(marked, tuple(corners[:2]), tuple(corners[2:]), OUTLINE, 1)
-    tile = np.full((SIDE + CAPTION, 2 * SIDE, 3), 255, np.uint8)
-    tile[: size[1], : size[0]] = plain
-    tile[: size[1], SIDE : SIDE + size[0]] = marked
-    place = 3, SIDE + CAPTION - 5
-    cv2.putText(tile, caption, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-    return tile
-
-
-def _join(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    across = ACROSS // 2
-    blank = np.full_like(tiles[0], 255)
-    filled = tiles + [blank] * (-len(tiles) % across)
-    lines = [np.hstack(filled[at : at + across]) for at in range(0, len(filled), across)]
-    return np.vstack(lines)
+    scale = max(size) / max(generated.mask.shape)
+    for box in generated.boxes:
+        x0, y0, x1, y1 = (round(value * scale) for value in box)
+        cv2.rectangle(marked, (x0, y0), (x1, y1), OUTLINE, 1)
+    return captioned(caption, (plain, marked))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from millsight.generators.export.files import mask_png, picture_png
 from millsight.generators.masks.sources import real_picture
@@ -27,8 +28,46 @@ from millsight.platform.services.images import (
 )
 from millsight.platform.services.problems import ProblemError
 
-IfNoneMatch = Annotated[str | None, Header()]
 router = APIRouter(tags=["pictures"])
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A picture that a browser asks for.
+
+    Attributes:
+        state: Of this room.
+        set_id: Of its set.
+        picture: Its id.
+        known: Tag of what the browser has.
+    """
+
+    state: GenerationState
+    set_id: str
+    picture: str
+    known: str | None
+
+    def send(self, name: str, draw: Callable[[GeneratedSet, Picture], bytes]) -> Response:
+        """Send what ``draw`` makes of the picture, unless the browser has it under this name."""
+        found = self.state.sets.get(self.set_id)
+        picture = self.state.pictures.get(self.set_id, self.picture)
+        tag = f'"{self.set_id}-{self.picture}-{name}"'
+        if self.known == tag:
+            return not_modified(tag)
+        media_type = "image/jpeg" if name.endswith("thumbnail") else "image/png"
+        return Response(draw(found, picture), headers=image_headers(tag), media_type=media_type)
+
+
+async def _wanted(
+    state: Generation,
+    set_id: SetId,
+    picture: PictureId,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Wanted:
+    return Wanted(state, set_id, picture, if_none_match)
+
+
+WantedPicture = Annotated[Wanted, Depends(_wanted)]
 
 
 class Layer(StrEnum):
@@ -44,21 +83,15 @@ class Layer(StrEnum):
     responses={200: {"content": {"image/jpeg": {}, "image/png": {}}}},
 )
 def show_image(
-    *,
-    state: Generation,
-    token: Reader,
-    set_id: SetId,
-    picture: PictureId,
-    query: Annotated[PictureQuery, Query()],
-    if_none_match: IfNoneMatch = None,
+    wanted: WantedPicture, token: Reader, query: Annotated[PictureQuery, Query()]
 ) -> Response:
     """Send a picture: a small JPEG, or the very file that the archive has."""
 
     def draw(found: GeneratedSet, known: Picture) -> bytes:
-        made = state.pictures.pixels(found, known)
+        made = wanted.state.pictures.pixels(found, known)
         return picture_png(made) if query.size == "full" else thumbnail(made.picture)
 
-    return _send(state, (set_id, picture), query.size, if_none_match, draw)
+    return wanted.send(query.size, draw)
 
 
 @router.get(
@@ -67,23 +100,17 @@ def show_image(
     responses={200: {"content": {"image/jpeg": {}, "image/png": {}}}},
 )
 def show_before(
-    *,
-    state: Generation,
-    token: Reader,
-    set_id: SetId,
-    picture: PictureId,
-    query: Annotated[PictureQuery, Query()],
-    if_none_match: IfNoneMatch = None,
+    wanted: WantedPicture, token: Reader, query: Annotated[PictureQuery, Query()]
 ) -> Response:
     """Send the plate that a picture was made on, or the real defect that a variation began with."""
 
     def draw(found: GeneratedSet, known: Picture) -> bytes:
-        before = state.pictures.pixels(found, known).plate
+        before = wanted.state.pictures.pixels(found, known).plate
         if before is None:
-            before = _source_pixels(state, found, known)
+            before = _source_pixels(wanted.state, found, known)
         return png(before[..., ::-1]) if query.size == "full" else thumbnail(before)
 
-    return _send(state, (set_id, picture), f"before-{query.size}", if_none_match, draw)
+    return wanted.send(f"before-{query.size}", draw)
 
 
 @router.get(
@@ -91,26 +118,18 @@ def show_before(
     response_class=Response,
     responses={200: {"content": {"image/png": {}}}},
 )
-def show_overlay(
-    *,
-    state: Generation,
-    token: Reader,
-    set_id: SetId,
-    picture: PictureId,
-    layer: Layer = Layer.MASK,
-    if_none_match: IfNoneMatch = None,
-) -> Response:
+def show_overlay(wanted: WantedPicture, token: Reader, layer: Layer = Layer.MASK) -> Response:
     """Send a mask as a PNG that is transparent where nothing is, 1,024 pixels a side at most."""
 
     def draw(found: GeneratedSet, known: Picture) -> bytes:
-        made = state.pictures.pixels(found, known)
+        made = wanted.state.pictures.pixels(found, known)
         if layer is Layer.MASK:
             return overlay(made.mask, ORANGE)
         if made.requested is None:
             raise ProblemError(HTTPStatus.NOT_FOUND, "No mask was asked for.")
         return overlay(made.requested, BLUE)
 
-    return _send(state, (set_id, picture), layer, if_none_match, draw)
+    return wanted.send(layer, draw)
 
 
 @router.get(
@@ -118,30 +137,13 @@ def show_overlay(
     response_class=Response,
     responses={200: {"content": {"image/png": {}}}},
 )
-def show_mask(state: Generation, token: Reader, set_id: SetId, picture: PictureId) -> Response:
+def show_mask(wanted: WantedPicture, token: Reader) -> Response:
     """Send a mask as the archive has it: 0 and 255."""
 
     def draw(found: GeneratedSet, known: Picture) -> bytes:
-        return mask_png(state.pictures.pixels(found, known))
+        return mask_png(wanted.state.pictures.pixels(found, known))
 
-    return _send(state, (set_id, picture), "png", None, draw)
-
-
-def _send(
-    state: GenerationState,
-    place: tuple[str, str],
-    name: str,
-    if_none_match: str | None,
-    draw: Callable[[GeneratedSet, Picture], bytes],
-) -> Response:
-    """Send what ``draw`` makes of a set's picture, unless the browser has it under this name."""
-    set_id, picture = place
-    found, known = state.sets.get(set_id), state.pictures.get(set_id, picture)
-    tag = f'"{set_id}-{picture}-{name}"'
-    if if_none_match == tag:
-        return not_modified(tag)
-    media_type = "image/jpeg" if name.endswith("thumbnail") else "image/png"
-    return Response(draw(found, known), headers=image_headers(tag), media_type=media_type)
+    return wanted.send("png", draw)
 
 
 def _source_pixels(state: GenerationState, found: GeneratedSet, picture: Picture) -> Any:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from millsight.platform import storage
+from millsight.platform.errors import UserError
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 MAX_PIXELS = 100_000_000
@@ -63,6 +65,21 @@ def open_picture(uri: str, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             outside ``FORMATS``, or larger than ``max_pixels``.
     """
     return decode_picture(read_picture_bytes(uri), max_pixels=max_pixels)
+
+
+def reopen_picture(uri: str) -> np.ndarray:
+    """Decode a picture that an earlier step has read; see ``open_picture``.
+
+    Raises:
+        UserError: If it cannot be read any more.
+    """
+    try:
+        return open_picture(uri)
+    except PictureError as error:
+        raise UserError(
+            f"{uri}: {error}. It was there and whole before: put it back and run the same command "
+            "again, or make what names it again without it."
+        ) from None
 
 
 def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -134,6 +151,40 @@ def read_picture_bytes(uri: str) -> bytes:
         raise PictureError("no such file") from None
     except OSError as error:
         raise PictureError(f"cannot be read: {error.strerror or error}") from None
+
+
+def require_pictures(uris: Sequence[str], flag: str, way_out: str) -> None:
+    """Refuse pictures of which some are no longer there; looks once into each of their folders.
+
+    Args:
+        uris: Paths or fsspec addresses.
+        flag: What named them.
+        way_out: What to do where they cannot be put back.
+
+    Raises:
+        UserError: With how many are missing, and one of them.
+    """
+    held: dict[str, set[str]] = {}
+    missing = []
+    for uri in uris:
+        folder = uri.rpartition("/")[0]
+        if folder not in held:
+            held[folder] = _names(folder)
+        if uri.rpartition("/")[2] not in held[folder]:
+            missing.append(uri)
+    if missing:
+        raise UserError(
+            f"{flag}: {len(missing)} of its {len(uris)} pictures are not where they were, such as "
+            f"{missing[0]}; put them back, or {way_out}."
+        )
+
+
+def _names(folder: str) -> set[str]:
+    fs, path = storage.filesystem(folder)
+    try:
+        return {str(name).rstrip("/").rpartition("/")[2] for name in fs.ls(path, detail=False)}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def is_grey(picture: np.ndarray) -> bool:

@@ -24,9 +24,10 @@ from ray.train.lightning import (
 from ray.train.torch import TorchTrainer
 
 from millsight.platform import storage
-from millsight.platform.errors import UserError
+from millsight.platform.errors import UserError, without_traceback
 from millsight.platform.executors.ray_cluster import connected
 from millsight.platform.executors.training import Training, TrainingExecutionConfig
+from millsight.platform.training_speed import Speed
 
 MAX_FAILURES = 3
 KEPT_CHECKPOINTS = 2
@@ -119,7 +120,7 @@ def _work(config: Mapping[str, Any]) -> None:
         devices="auto",
         strategy=RayDDPStrategy(),  # type: ignore[no-untyped-call]
         plugins=[RayLightningEnvironment()],  # type: ignore[no-untyped-call]
-        callbacks=[*training.callbacks, EpochHistory(), RayTrainReportCallback()],
+        callbacks=[Speed(), *training.callbacks, EpochHistory(), RayTrainReportCallback()],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -152,7 +153,7 @@ def _raise_users(error: ray.train.WorkerGroupError) -> None:
     for failure in error.worker_failures.values():
         cause = getattr(failure, "_base_exc", failure)
         if isinstance(cause, UserError):
-            raise cause from None
+            raise without_traceback(cause) from None
 
 
 def _collect(result: Result, checkpoint: str) -> Epochs:

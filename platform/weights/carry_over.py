@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from millsight.platform import storage
 from millsight.platform.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SHOWN = 6
+# Of an artifact: one line per tensor.
+ACCOUNT_FILE = "carry_over.txt"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,16 @@ class CarryOver:
         """Return one line per tensor: what became of it and its name."""
         parts = (("loaded", self.loaded), ("skipped", self.skipped), ("new", self.new))
         return [f"{word} {name}" for word, names in parts for name in names]
+
+    def tell(self, start: str, file: str) -> None:
+        """Print the account in short, and write every line of it.
+
+        Args:
+            start: What the tensors come from.
+            file: Address to write.
+        """
+        print(f"{start}: {self}\nEvery tensor: {file.rpartition('/')[2]} in the artifact.")
+        storage.write_bytes(file, "".join(f"{line}\n" for line in self.lines()).encode())
 
 
 def carry_over(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from millsight.platform.errors import UserError
-from millsight.platform.training import seed_step
+from millsight.platform.training import require_finite, seed_step
 from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.backbone.config import BackboneConfig
 from millsight.pretraining.backbone.distillation import Form, balance, distillation_loss
@@ -63,20 +63,18 @@ class BackboneModule(lightning.LightningModule):
         """
         output = self.task(batch)
         parts = {"task": output.loss}
-        loss = output.loss
         if self.config.distill:
             chained = self.config.compat == "official"
-            distillation = distillation_loss(output.stages, output.maps, self.form, chained=chained)
-            if self.distill_weight.isnan():
-                self._set_weight(output.loss, distillation)
-            loss = loss + self.distill_weight * distillation
-            parts |= {"distill": distillation, "distill_weight": self.distill_weight}
-        if not torch.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss.item()} at step {self.global_step}; lower "
-                "--training.learning_rate or --training.clip_norm, and run the command again: it "
-                "goes on after the last whole epoch."
+            parts["distill"] = distillation_loss(
+                output.stages, output.maps, self.form, chained=chained
             )
+        require_finite(parts, self.global_step)
+        loss = output.loss
+        if self.config.distill:
+            if self.distill_weight.isnan():
+                self._set_weight(output.loss, parts["distill"])
+            loss = loss + self.distill_weight * parts["distill"]
+            parts["distill_weight"] = self.distill_weight
         for name, value in (parts | {"loss": loss}).items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
         return cast(Tensor, loss)

@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from millsight.evaluation.anomaly_maps import AnomalyMap
-from millsight.platform.catalog.pictures import open_picture
+from millsight.platform.catalog.pictures import reopen_picture
 from millsight.platform.training import training_loader
 from millsight.pretraining.backbone.config import BackboneConfig
 from millsight.pretraining.backbone.tasks import Views
@@ -69,11 +69,11 @@ class MappedPictures(Dataset[Views]):
         """Return one picture's views, without the batch's axis.
 
         Raises:
-            PictureError: If the picture cannot be read any more.
+            UserError: If the picture cannot be read any more.
         """
         epoch, index = key
         item = self._maps[index]
-        picture = torch.from_numpy(open_picture(item.uri)).permute(2, 0, 1)
+        picture = torch.from_numpy(reopen_picture(item.uri)).permute(2, 0, 1)
         grid = torch.from_numpy(item.upsample(*picture.shape[-2:]))[None]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((self._seed * SEED_STEP + epoch) * SEED_STEP + index)

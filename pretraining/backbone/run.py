@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +13,8 @@ from millsight.evaluation.anomaly_maps import AnomalyMap, read_maps
 from millsight.platform import storage
 from millsight.platform.artifacts import Artifact, Draft, open_artifact
 from millsight.platform.catalog.catalog import Catalog, load_data
+from millsight.platform.catalog.pictures import require_pictures
+from millsight.platform.contact_sheets import draw_tiles
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training
 from millsight.platform.fingerprints import Input
@@ -33,14 +34,10 @@ from millsight.pretraining.backbone.export import export_backbone
 from millsight.pretraining.backbone.module import BackboneModule, build_module
 from millsight.pretraining.backbone.pictures import BackboneData
 from millsight.pretraining.backbone.targets import to_targets
-from millsight.pretraining.map_quality.contact_sheet import choose, contact_sheet, draw_tiles
-from millsight.pretraining.map_quality.gate import find_faults, require_fit
-from millsight.pretraining.map_quality.measures import measure_maps
+from millsight.pretraining.map_quality.check import check_maps
 
 BACKBONE = "backbone"
-MAPS_SHEET = "maps.jpg"
 ATTENTION_SHEET = "attention.jpg"
-QUALITY_FILE = "map_quality.json"
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,8 @@ def open_sources(paths: list[str], masks: str | None) -> Sources:
     """Open the maps.
 
     Raises:
-        UserError: If an artifact is missing or of another kind, or all of them are empty.
+        UserError: If an artifact is missing or of another kind, all of them are empty, or pictures
+            are gone.
     """
     opened = tuple(open_artifact(path, kind=anomaly_maps.KIND) for path in paths)
     maps = tuple(item for artifact in opened for item in read_maps(artifact))
@@ -95,6 +93,8 @@ def open_sources(paths: list[str], masks: str | None) -> Sources:
         raise UserError(
             f"--maps {', '.join(paths) or '(none)'}: there is not one map to learn from."
         )
+    named = f"--maps {', '.join(paths)}"
+    require_pictures([item.uri for item in maps], named, "make the maps again")
     return Sources(opened, maps, None if masks is None else load_data(masks))
 
 
@@ -112,13 +112,15 @@ def make(
     """
     torch.set_num_threads(config.threads)
     settings = config.training
-    _check_maps(config, sources, draft)
     if len(sources.maps) < settings.batch_size:
         raise UserError(
             f"--training.batch_size {settings.batch_size}: there are only {len(sources.maps)} maps."
         )
+    # What cannot be built leaves nothing behind.
     module = build_module(loaded, settings, len(sources.categories))
     masked = sources.masked()
+    named = f"--maps {', '.join(config.maps)}"
+    check_maps(lambda: sources.maps, draft, named, refuse=config.gate)
     before = _look(module, masked, settings.image_size)
     floor = 0.0 if settings.compat == "official" and settings.floor is None else settings.floor
     targets = to_targets(sources.maps, floor)
@@ -147,17 +149,6 @@ def make(
     metrics["files"] = export_backbone(module.task.backbone, loaded, draft.file(BACKBONE))
     write_card(draft.file(f"{BACKBONE}/README.md"), settings, sources.inputs(), loaded, metrics)
     return metrics
-
-
-def _check_maps(config: PretrainBackboneConfig, sources: Sources, draft: Draft) -> None:
-    """Write what is seen of the maps before anything is refused: the user is told to look."""
-    measured = measure_maps(lambda: sources.maps)
-    text = json.dumps([asdict(quality) for quality in measured], indent=2)
-    storage.write_bytes(draft.file(QUALITY_FILE), f"{text}\n".encode())
-    sheet = draft.file(MAPS_SHEET)
-    storage.write_bytes(sheet, contact_sheet(choose(sources.maps)))
-    if config.gate:
-        require_fit(find_faults(measured), ", ".join(config.maps), sheet)
 
 
 def _look(module: BackboneModule, masked: list[MaskedMap], size: int) -> Attention | None:

@@ -27,6 +27,7 @@ class PretrainDetectorConfig(TrainingCommandConfig):
         exact: Sets whose boxes or masks are exact, to learn beside them as the same class: of
             ``millsight generate procedural``, or training splits of labelled pictures.
         training: What decides the weights.
+        gate: Refuse boxes, and maps they were made of, from which nothing can be learnt.
         freeze_backbone: Whether the backbone stays as it is (METHODS: the paper's default).
         formats: Written beside the weights and checked: ``onnx``.
         loaders: Processes that read pictures ahead; 0 reads them between the steps.
@@ -35,6 +36,7 @@ class PretrainDetectorConfig(TrainingCommandConfig):
     boxes: list[str] = field(default_factory=list)
     exact: list[str] = field(default_factory=list)
     training: DetectorTrainingConfig = field(default_factory=DetectorTrainingConfig)
+    gate: bool = True
     freeze_backbone: bool = True
     formats: list[Literal["onnx"]] = field(default_factory=list)
     loaders: int = 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from millsight.platform.weights import LoadedWeights, load_weights
+from millsight.platform.weights.carry_over import CarryOver
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.detr import DetrDetector
 from millsight.pretraining.detector.detr_config import DetrConfig
@@ -31,7 +32,7 @@ def load_backbone_weights(config: DetectorTrainingConfig) -> LoadedWeights | Non
 
 def build_detector(
     config: DetectorTrainingConfig, loaded: LoadedWeights | None, n_classes: int = 1
-) -> tuple[Detector, str]:
+) -> tuple[Detector, CarryOver]:
     """Build a detector on a backbone's weights, its other layers drawn by the seed.
 
     Args:
@@ -40,7 +41,7 @@ def build_detector(
         n_classes: Classes it tells apart.
 
     Returns:
-        The detector, and an account of the backbone's tensors in words.
+        The detector, and the account of its tensors.
 
     Raises:
         UserError: If this family cannot be built on the backbone.
@@ -49,8 +50,8 @@ def build_detector(
     choice = None if loaded is None else _choice(config, loaded)
     detector = _build(config, choice, n_classes)
     if loaded is None or not config.pretrained:
-        return detector, "starts from random numbers"
-    return detector, str(detector.load_backbone(loaded.state_dict))
+        return detector, CarryOver((), (), tuple(detector.state_dict()))
+    return detector, detector.load_backbone(loaded.state_dict)
 
 
 def _choice(config: DetectorTrainingConfig, loaded: LoadedWeights) -> BackboneChoice:

@@ -10,8 +10,7 @@ import lightning
 import torch
 from torch import Tensor
 
-from millsight.platform.errors import UserError
-from millsight.platform.training import seed_step
+from millsight.platform.training import require_finite, seed_step
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.interface import DetectionBatch, Detections, Detector
 
@@ -50,14 +49,8 @@ class DetectorModule(lightning.LightningModule):
             UserError: If it is not finite.
         """
         terms = self.detector.losses(batch)
+        require_finite(terms, self.global_step)
         loss = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(loss):
-            named = ", ".join(f"{name} {term.item():g}" for name, term in terms.items())
-            raise UserError(
-                f"the loss became {loss.item()} at step {self.global_step} ({named}); lower "
-                "--training.learning_rate or --training.clip_norm, and run the command again: it "
-                "goes on after the last whole epoch."
-            )
         named_terms = {f"train/{name}": term.detach() for name, term in terms.items()}
         self.log_dict(named_terms, batch_size=len(batch.pictures))
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch.pictures))

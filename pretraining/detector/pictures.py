@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from millsight.platform.catalog.pictures import open_picture
+from millsight.platform.catalog.pictures import reopen_picture
 from millsight.platform.training import training_loader, validation_loader
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.interface import DetectionBatch
@@ -69,14 +69,14 @@ class BoxedPictures(Dataset[Example]):
         """Return one picture unchanged.
 
         Raises:
-            PictureError: If the picture cannot be read any more.
+            UserError: If the picture cannot be read any more.
         """
         picture, boxes, labels = self._open(index)
         return picture.float() / 255, boxes, labels
 
     def _open(self, index: int) -> Example:
         item = self.pictures[index]
-        picture = torch.from_numpy(open_picture(item.uri)).permute(2, 0, 1)
+        picture = torch.from_numpy(reopen_picture(item.uri)).permute(2, 0, 1)
         return picture, torch.from_numpy(item.boxes), torch.from_numpy(item.labels)
 
 
@@ -112,7 +112,7 @@ class TrainingPictures(BoxedPictures):
         """Return one augmented picture, in the size of the picture at the index.
 
         Raises:
-            PictureError: If the picture cannot be read any more.
+            UserError: If the picture cannot be read any more.
         """
         epoch, index = cast(tuple[int, int], key)
         with torch.random.fork_rng(devices=[]):

@@ -10,6 +10,7 @@ import numpy as np
 
 from millsight.platform import storage
 from millsight.platform.artifacts import Artifact, open_artifact
+from millsight.platform.catalog.pictures import require_pictures
 from millsight.platform.errors import UserError
 from millsight.pretraining.detector.pictures import BoxedPicture
 from millsight.pretraining.pseudo_boxes import produce
@@ -41,9 +42,10 @@ def read_boxes(artifact: Artifact) -> list[BoxedPicture]:
         pictures = [_picture(image, boxes[int(image["id"])]) for image in content["images"]]
         materials = [str(image["category"]) for image in content["images"]]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"there is no {error}" if isinstance(error, KeyError) else error
         raise UserError(
-            f"{address} is not a box file of `millsight boxes` ({reason}); make it again."
+            f"{address} is not a box file of `millsight boxes` ({reason}); make it again. Boxes "
+            "that people drew belong to --exact."
         ) from None
     if not pictures:
         raise UserError(f"--boxes {artifact.path}: there is not one picture in it.")
@@ -52,8 +54,10 @@ def read_boxes(artifact: Artifact) -> list[BoxedPicture]:
         if not any(len(picture.boxes) for picture in of_material):
             raise UserError(
                 f"--boxes {artifact.path}: none of the {len(of_material)} pictures of {material} "
-                "has a box; make the boxes with a lower --tau or a smaller --margin."
+                "has a box; make the boxes with a lower --tau or a larger --margin."
             )
+    uris = [picture.uri for picture in pictures]
+    require_pictures(uris, f"--boxes {artifact.path}", "make maps and boxes again")
     return pictures
 
 

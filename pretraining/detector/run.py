@@ -17,6 +17,8 @@ from millsight.platform.fingerprints import Input
 from millsight.platform.tracking import Tracker
 from millsight.platform.training import Hardware, MetricLog, train, trainer_options
 from millsight.platform.weights import LoadedWeights
+from millsight.platform.weights.carry_over import ACCOUNT_FILE
+from millsight.pretraining.detector.box_quality import check_boxes
 from millsight.pretraining.detector.card import Provenance
 from millsight.pretraining.detector.commands import DETECTOR, PretrainDetectorConfig
 from millsight.pretraining.detector.config import DetectorTrainingConfig
@@ -82,8 +84,10 @@ def make(
         raise UserError(
             f"--training.batch_size {settings.batch_size}: there are {len(pictures)} pictures."
         )
+    # What cannot be built leaves nothing behind.
     detector, account = build_detector(settings, loaded)
-    print(f"Backbone {settings.backbone}: {account}")
+    check_boxes(sources.pseudo, draft, refuse=config.gate)
+    account.tell(f"Backbone {settings.backbone}", draft.file(ACCOUNT_FILE))
     detector.freeze_backbone(config.freeze_backbone)
     training = Training(
         DetectorModule(detector, settings),

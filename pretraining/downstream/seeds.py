@@ -11,6 +11,7 @@ from millsight.platform import storage
 from millsight.platform.artifacts import Artifact, Draft, drafting, find_artifact, open_artifact
 from millsight.platform.commands import EXIT_QUARANTINED, Outcome, OutputConfig
 from millsight.platform.fingerprints import Recipe
+from millsight.platform.runs import QUARANTINE_FILE
 from millsight.pretraining.downstream.judging import Judged, judge_run
 
 RUNS_FILE = "runs.json"
@@ -40,7 +41,10 @@ def gather(
             artifact = draft.commit(write(draft, runs, judged))
     print(describe(artifact, judged))
     print(artifact.path)
-    set_aside = any(run.manifest["metrics"]["quarantined"] for run in runs.values())
+    set_aside = [run for run in runs.values() if run.manifest["metrics"]["quarantined"]]
+    for run in set_aside:
+        count, file = run.manifest["metrics"]["quarantined"], run.file(QUARANTINE_FILE)
+        print(f"{count} pictures were set aside: {file} says which and why.")
     return Outcome(EXIT_QUARANTINED if set_aside else 0, artifact)
 
 

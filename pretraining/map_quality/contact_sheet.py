@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from millsight.evaluation.anomaly_maps import AnomalyMap
 from millsight.evaluation.reports.overlay import color
 from millsight.platform.catalog.pictures import PictureError, open_picture
+from millsight.platform.contact_sheets import draw_tiles, tile_size
 
-TILE = 160
-GAP = 6
 PER_CATEGORY = 8
 
 Rgb = NDArray[np.uint8]
@@ -48,29 +45,9 @@ def contact_sheet(chosen: Mapping[str, Sequence[AnomalyMap]]) -> bytes:
     return draw_tiles([row for maps in chosen.values() for row in _rows(maps)])
 
 
-def draw_tiles(rows: Sequence[Sequence[Rgb]]) -> bytes:
-    """Lay out tiles on white.
-
-    Args:
-        rows: ``(h, w, 3)`` uint8 tiles, h and w at most ``TILE``.
-
-    Returns:
-        A JPEG.
-    """
-    width = max(len(row) for row in rows) * (TILE + GAP) + GAP
-    sheet = np.full((len(rows) * (TILE + GAP) + GAP, width, 3), 255, np.uint8)
-    for y, row in enumerate(rows):
-        for x, tile in enumerate(row):
-            top, left = GAP + y * (TILE + GAP), GAP + x * (TILE + GAP)
-            sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-    file = io.BytesIO()
-    Image.fromarray(sheet).save(file, "JPEG", quality=85)
-    return file.getvalue()
-
-
 def picture_tile(uri: str, size: tuple[int, int]) -> Rgb:
     """Reduce a picture of ``(width, height)`` to a tile; grey where it cannot be read any more."""
-    reduced = _tile_size(size)
+    reduced = tile_size(*size)
     try:
         found = cv2.resize(open_picture(uri), reduced, interpolation=cv2.INTER_AREA)
     except PictureError:
@@ -91,7 +68,7 @@ def heat_tile(
     """
     low = float(grid.min()) if low is None else low
     high = float(grid.max()) if high is None else high
-    values = cv2.resize(grid.astype(np.float32), _tile_size(size), interpolation=cv2.INTER_LINEAR)
+    values = cv2.resize(grid.astype(np.float32), tile_size(*size), interpolation=cv2.INTER_LINEAR)
     share = (values - low) / max(high - low, float(np.finfo(np.float32).tiny))
     return color((share.clip(0, 1) * 255).astype(np.uint8))
 
@@ -102,8 +79,3 @@ def _rows(maps: Sequence[AnomalyMap]) -> tuple[list[Rgb], list[Rgb]]:
     pictures = [picture_tile(item.uri, (item.width, item.height)) for item in maps]
     heats = [heat_tile(item.grid, (item.width, item.height), low, high) for item in maps]
     return pictures, heats
-
-
-def _tile_size(size: tuple[int, int]) -> tuple[int, int]:
-    factor = TILE / max(size)
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

@@ -48,12 +48,12 @@ def find_faults(
     return faults
 
 
-def require_fit(faults: Sequence[str], maps: str, sheet: str) -> None:
+def require_fit(faults: Sequence[str], named: str, sheet: str) -> None:
     """Refuse to train on faulty maps.
 
     Args:
         faults: See ``find_faults``.
-        maps: What the user named.
+        named: Flag and what the user gave it.
         sheet: Where the contact sheet lies.
 
     Raises:
@@ -62,9 +62,9 @@ def require_fit(faults: Sequence[str], maps: str, sheet: str) -> None:
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise UserError(
-            f"--maps {maps}: nothing can be learnt from these maps:\n{listed}\nLook at {sheet}, "
-            "and extract maps with another encoder, prompts or normal pictures; --gate false "
-            "trains on them all the same."
+            f"{named}: nothing can be learnt from these maps:\n{listed}\nLook at {sheet}, and "
+            "extract maps with another encoder, prompts or normal pictures; --gate false trains on "
+            "them all the same."
         )
 
 
@@ -82,8 +82,14 @@ def _map_faults(quality: MapQuality) -> list[str]:
 
 def _box_faults(category: str, row: Mapping[str, Any]) -> list[str]:
     if not row["boxes"]:
-        return [f"{category}: no box in {row['pictures']} pictures: the threshold is too high."]
+        return [
+            f"{category}: no box in {row['pictures']} pictures: the threshold is too high; make "
+            "the boxes with a larger --margin or a lower --tau."
+        ]
     whole = row["area_histogram"][-1] / row["boxes"]
     if whole > WHOLE_BOXES:
-        return [f"{category}: {whole:.0%} of the boxes take more than a quarter of their picture."]
+        return [
+            f"{category}: {whole:.0%} of the boxes take more than a quarter of their picture: the "
+            "threshold is too low; make the boxes with a smaller --margin."
+        ]
     return []

@@ -101,8 +101,18 @@ def produce_boxes(
 
 
 def read_report(artifact: Artifact) -> Mapping[str, object]:
-    """Read ``report.json`` of a ``pseudo_boxes`` artifact: ``BoxReport.to_json``."""
-    report: Mapping[str, object] = json.loads(storage.read_bytes(artifact.file(REPORT_FILE)))
+    """Read ``report.json`` of a ``pseudo_boxes`` artifact: ``BoxReport.to_json``.
+
+    Raises:
+        UserError: If it is missing or damaged.
+    """
+    address = artifact.file(REPORT_FILE)
+    try:
+        report: Mapping[str, object] = json.loads(storage.read_bytes(address))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{address} cannot be read ({error}); make the boxes again with `millsight boxes`."
+        ) from None
     return report
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from millsight.evaluation import anomaly_maps
 from millsight.evaluation.anomaly_maps import AnomalyMap, from_table, read_maps, to_table
 from millsight.platform import storage
 from millsight.platform.artifacts import Artifact
+from millsight.platform.errors import UserError
 
 
 def make_map(number: int, shape: tuple[int, int] = (3, 5)) -> AnomalyMap:
@@ -52,3 +54,18 @@ def test_upsampling_is_bilinear_between_cell_centres(height, width):
     )
     assert np.allclose(item.upsample(height, width), expected[0, 0], atol=1e-5)
     assert item.upsample().shape == (31, 50)
+
+
+def test_a_lost_damaged_or_other_file_is_one_message(tmp_path):
+    artifact = Artifact(str(tmp_path), {})
+    file = tmp_path / anomaly_maps.FILE
+    said = r"maps\.parquet holds no readable maps \(.*millsight extract"
+    with pytest.raises(UserError, match=said):
+        list(read_maps(artifact))
+    storage.write_table(file, to_table([make_map(number) for number in range(11)]))
+    file.write_bytes(file.read_bytes()[:900])
+    with pytest.raises(UserError, match=said):
+        list(read_maps(artifact))
+    storage.write_table(file, pa.table({"sample_id": ["1"]}))
+    with pytest.raises(UserError, match=said):
+        list(read_maps(artifact))

@@ -171,6 +171,33 @@ def test_words_of_an_axis_name_steps_and_stay_as_they_are_in_settings(tmp_path):
     ]
 
 
+def test_what_does_not_go_together_is_left_out_of_steps_and_lists(tmp_path):
+    steps = {
+        "set-${seed}-${size}": {
+            "command": "generate procedural",
+            "with": {"seed": "${seed}", "size": "${size}"},
+        },
+        "all": {
+            "command": "experiment table",
+            "with": {"experiments": ["${set-${seed}-${size}}"]},
+        },
+    }
+    matrix = {"seed": [1, 2], "size": [64, 96]}
+    exclude = [{"seed": 2, "size": 96}]
+    file = write(tmp_path / "a.yaml", steps, matrix=matrix, exclude=exclude)
+    *sets, last = recipes.read_recipe(file).steps
+    assert [step.name for step in sets] == ["set-1-64", "set-1-96", "set-2-64"]
+    assert last.settings["experiments"] == ["${set-1-64}", "${set-1-96}", "${set-2-64}"]
+    for wrong, said in (
+        ({"seed": 1}, "a.yaml.exclude: must be a list"),
+        ([{}], "a.yaml.exclude: must be a list"),
+        ([{"seed": 3}], r"a.yaml.exclude.0.seed: 3 is no value"),
+        ([{"sead": 1}], r"a.yaml.exclude.0.sead: 1 is no value"),
+    ):
+        with pytest.raises(UserError, match=said):
+            recipes.read_recipe(write(tmp_path / "a.yaml", steps, matrix=matrix, exclude=wrong))
+
+
 @pytest.mark.parametrize(
     ("matrix", "said"),
     [

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from millsight.generators.diffusion.micro.config import AutoencoderConfig
 from millsight.generators.diffusion.micro.pictures import SteelPictures, to_pixels
 from millsight.platform.errors import UserError
-from millsight.platform.training import seed_step, training_loader
+from millsight.platform.training import require_finite, seed_step, training_loader
 from millsight.platform.weights import build_model, load_weights
 
 BATCH = 32
@@ -63,7 +63,7 @@ class AutoencoderModule(lightning.LightningModule):
         if self._perceptual is not None:
             parts["perceptual"] = self._perceptual(returned, pixels)
             loss = loss + self.config.perceptual * parts["perceptual"]
-        require_finite(loss, self.global_step)
+        require_finite(parts, self.global_step, "--training.learning_rate")
         for name, value in (parts | {"loss": loss}).items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
         return loss
@@ -173,19 +173,6 @@ def cosine(module: lightning.LightningModule, learned: list[Any], rate: float) -
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def require_finite(loss: Tensor, step: int) -> None:
-    """Stop a training that has gone astray.
-
-    Raises:
-        UserError: If the loss is not finite.
-    """
-    if not torch.isfinite(loss):
-        raise UserError(
-            f"the loss became {loss.item()} at step {step}; lower --training.learning_rate and "
-            "run the command again: it goes on after the last whole epoch."
-        )
 
 
 def _psnr(squares: Tensor) -> float:

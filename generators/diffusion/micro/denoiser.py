@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
-from millsight.generators.diffusion.micro.autoencoder import BATCH, cosine, require_finite
+from millsight.generators.diffusion.micro.autoencoder import BATCH, cosine
 from millsight.generators.diffusion.micro.config import DenoiserConfig
 from millsight.generators.diffusion.micro.pictures import SteelPictures, to_pixels
 from millsight.generators.diffusion.training.losses import prediction_target, snr_weights
 from millsight.platform.progress import Progress
-from millsight.platform.training import seed_step
+from millsight.platform.training import require_finite, seed_step
 
 CLIP_NORM = 1.0
 # Of which shares of the schedule the held-out loss is the mean.
@@ -91,7 +91,7 @@ class DenoiserModule(lightning.LightningModule):
         steps = torch.randint(len(self.weights), (len(latents),), device=latents.device)
         errors = self._errors(self.network, latents, batch["tokens"], steps)
         loss = (self.weights[steps] * errors).mean()
-        require_finite(loss, self.global_step)
+        require_finite({"noise": loss}, self.global_step, "--training.learning_rate")
         self.log("train/loss", loss.detach(), prog_bar=True)
         return loss
 

@@ -25,8 +25,7 @@ from millsight.generators.diffusion.training.tokens import (
     text_encoders,
     token_rows,
 )
-from millsight.platform.errors import UserError
-from millsight.platform.training import seed_step
+from millsight.platform.training import require_finite, seed_step
 
 
 class AdaptationModule(lightning.LightningModule):
@@ -101,12 +100,8 @@ class AdaptationModule(lightning.LightningModule):
         ).sample
         target = prediction_target(self.schedule, latents, noise, steps)
         loss = masked_loss(predicted, target, batch["places"], self.step_weights[steps])
-        if not torch.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss.item()} at step {self.global_step}; lower "
-                "--training.learning_rate or --training.token_rate, and run the command again: it "
-                "goes on after the last checkpoint."
-            )
+        ways_out = "--training.learning_rate or --training.token_rate"
+        require_finite({"noise": loss}, self.global_step, ways_out)
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(latents))
         return loss + self._held_still()
 

@@ -40,14 +40,14 @@ def make(
     """
     torch.set_num_threads(config.threads)
     settings = config.training
-    device = "cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    hardware = Hardware(config.accelerator)
     side = settings.image_size or sources.base.side
     learned, validated = (
         _crops(samples, sources.labels, side, settings)
         for samples in (sources.learned, sources.validated)
     )
     pipeline = load_pipeline(sources.base)
-    pipeline.vae.to(device)
+    pipeline.vae.to(hardware.device)
     psnr = round_trip_psnr(pipeline.vae, [crop.picture for crop in learned])
     print(f"The autoencoder returns {len(learned)} training crops with {psnr:.1f} dB PSNR.")
     check_psnr(psnr, settings.least_psnr, sources.base.source)
@@ -58,7 +58,7 @@ def make(
     module = AdaptationModule(
         pipeline.to("cpu"), speak_of(sources.labels, settings), settings, side
     )
-    references = _references(sources, learned, validated, settings.dilation, device)
+    references = _references(sources, learned, validated, settings.dilation, hardware.device)
     best = storage.absolute(draft.file(artifacts.BEST))
     selection = CheckpointSelection(references, best, tracker.log)
     training = Training(
@@ -73,7 +73,6 @@ def make(
         ),
     )
     away = (CheckpointSelection(references, best, log_nothing),)
-    hardware = Hardware(config.accelerator)
     train(training, config.execution, draft, tracker.log, hardware, away=away)
     selection.restore(module)
     if selection.best is None:

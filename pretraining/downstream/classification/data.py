@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, cast
 
 import lightning
@@ -13,7 +12,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from millsight.platform.catalog.catalog import Catalog
-from millsight.platform.catalog.draw import draw
 from millsight.platform.catalog.pictures import open_picture
 from millsight.platform.catalog.sample import GOOD, Sample
 from millsight.platform.errors import UserError
@@ -22,7 +20,8 @@ from millsight.platform.training import SEED_STEP, training_loader, validation_l
 from millsight.pretraining.downstream.classification.commands import FinetuneClassificationConfig
 from millsight.pretraining.downstream.classification.config import ClassificationConfig
 from millsight.pretraining.downstream.extra import MixedPictures, check_label, stand_ins
-from millsight.pretraining.downstream.parts import readable, split_catalog
+from millsight.pretraining.downstream.labelled import LabelledData, draw_labelled
+from millsight.pretraining.downstream.parts import split_catalog
 
 
 class Labelled(NamedTuple):
@@ -37,28 +36,9 @@ class Labelled(NamedTuple):
     labels: Tensor
 
 
-@dataclass(frozen=True)
-class LabelledData:
-    """What is learnt from, chosen by and predicted.
-
-    Attributes:
-        classes: Names in alphabetical order; a label is an index into them.
-        learned: To learn from.
-        validated: To choose by.
-        predicted: To predict; their truth is not used.
-        quarantined: Pictures that cannot be read, and why.
-    """
-
-    classes: tuple[str, ...]
-    learned: list[Sample]
-    validated: list[Sample]
-    predicted: list[Sample]
-    quarantined: list[dict[str, Any]]
-
-
 def choose(
     catalog: Catalog, config: FinetuneClassificationConfig, progress: Progress
-) -> LabelledData:
+) -> LabelledData[Sample]:
     """Divide a catalog, draw the labelled pictures, and set aside what cannot be read.
 
     Raises:
@@ -79,18 +59,17 @@ def choose(
             f"--data {config.data}: its training pictures have {len(classes)} classes, and two or "
             "more are needed; see: millsight data inspect"
         )
-    learned = draw(learned, settings.labelled, settings.seed, "--training.labelled")
     # What is not learnt cannot be chosen by.
     known = [sample for sample in validated if sample.label in classes]
-    count = min(settings.validated or len(known), len(known))
-    known = draw(known, count, settings.seed, "--training.validated")
-    sound, broken = readable([*learned, *known], progress)
-    return LabelledData(
-        tuple(classes),
-        [sample for sample in learned if sample.uri in sound],
-        [sample for sample in known if sample.uri in sound],
-        list(parts.predicted.samples),
-        [asdict(item) for item in (*catalog.quarantined, *broken)],
+    return draw_labelled(
+        catalog,
+        parts,
+        classes,
+        settings,
+        learned=learned,
+        validated=known,
+        seed=settings.seed,
+        progress=progress,
     )
 
 
@@ -189,7 +168,7 @@ class ClassificationData(lightning.LightningDataModule):
 
     def __init__(
         self,
-        data: LabelledData,
+        data: LabelledData[Sample],
         extra: Sequence[Sample],
         config: ClassificationConfig,
         loaders: int,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +12,10 @@ import torch
 from millsight.platform import artifacts, storage
 from millsight.platform.artifacts import Draft
 from millsight.platform.catalog.catalog import Catalog
-from millsight.platform.errors import UserError
-from millsight.platform.executors.training import Training
 from millsight.platform.fingerprints import Input
 from millsight.platform.progress import progress_bar
-from millsight.platform.runs import QUARANTINE_FILE
 from millsight.platform.tracking import Tracker
-from millsight.platform.training import Hardware, Log, MetricLog, train, trainer_options
+from millsight.platform.training import Hardware, trainer_options
 from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.downstream.classification.commands import (
     CLASSIFIER,
@@ -27,7 +23,6 @@ from millsight.pretraining.downstream.classification.commands import (
 )
 from millsight.pretraining.downstream.classification.data import (
     ClassificationData,
-    LabelledData,
     choose,
     read_extra,
     squash,
@@ -40,7 +35,7 @@ from millsight.pretraining.downstream.classification.module import (
 )
 from millsight.pretraining.downstream.classification.outputs import write_predictions
 from millsight.pretraining.downstream.extra import as_inputs, tell
-from millsight.pretraining.selection import log_nothing, with_average
+from millsight.pretraining.downstream.finetuning import count_pictures, fit_best
 
 COMPARED = 4
 
@@ -78,26 +73,24 @@ def make(
         data = choose(sources.catalog, config, progress)
     extra = read_extra(sources.extra, data.classes)
     tell(*(Counter(str(sample.label) for sample in part) for part in (data.learned, extra)))
-    if len(data.learned) < settings.batch_size:
-        raise UserError(
-            f"--training.batch_size {settings.batch_size}: there are {len(data.learned)} labelled "
-            "pictures; lower it, or label more."
-        )
+    data.require(settings.batch_size)
     classifier = start_classifier(sources.start, data.classes, settings.seed)
-    selection = _selection(config, data, draft, tracker.log)
+    best = storage.absolute(draft.file(artifacts.BEST))
     options = trainer_options(
         epochs=settings.epochs, clip_norm=settings.clip_norm, accumulate=1, precision="32"
     )
-    training = Training(
-        ClassificationModule(classifier, settings),
-        ClassificationData(data, extra, settings, config.loaders, share=config.extra_share),
-        (MetricLog(tracker.log), *with_average(selection, settings.ema)),
-        {**options, "check_val_every_n_epoch": settings.validate_every},
+    selection = fit_best(
+        config,
+        settings,
+        module=ClassificationModule(classifier, settings),
+        data=ClassificationData(data, extra, settings, config.loaders, share=config.extra_share),
+        select=lambda log: Selection(data.classes, best, settings.patience, log),
+        options=options,
+        draft=draft,
+        tracker=tracker,
     )
-    away = with_average(_selection(config, data, draft, log_nothing), settings.ema)
-    train(training, config.execution, draft, tracker.log, Hardware(config.accelerator), away=away)
     selection.restore(classifier)
-    device = "cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    device = Hardware(config.accelerator).device
     with progress_bar("predicting") as progress:
         unread = write_predictions(
             draft,
@@ -108,17 +101,9 @@ def make(
             device=device,
             progress=progress,
         )
-    quarantined = [*data.quarantined, *unread]
-    text = json.dumps(quarantined, indent=2) + "\n"
-    storage.write_bytes(draft.file(QUARANTINE_FILE), text.encode())
     metrics = {
         "seed": settings.seed,
-        "pictures_learned": len(data.learned),
-        "synthetic_learned": len(extra),
-        "pictures_validated": len(data.validated),
-        "pictures_predicted": len(data.predicted) - len(unread),
-        "quarantined": len(quarantined),
-        "classes": len(data.classes),
+        **count_pictures(draft, data, extra, unread),
         "best_epoch": selection.best_epoch + 1,
         "val_mean_class_accuracy": selection.best,
     }
@@ -134,10 +119,3 @@ def make(
         metrics=metrics,
         examples=examples,
     )
-
-
-def _selection(
-    config: FinetuneClassificationConfig, data: LabelledData, draft: Draft, log: Log
-) -> Selection:
-    best = storage.absolute(draft.file(artifacts.BEST))
-    return Selection(data.classes, best, config.training.patience, log)

@@ -13,7 +13,7 @@ class FinetuningConfig(DetectorTrainingConfig, FewLabelsConfig):
     """Everything that decides the finetuned weights; everything learns but the frozen stages.
 
     Attributes:
-        weights: Artifact of ``millsight pretrain detector``, or another folder with a detector: all
+        weights: Artifact of ``millsight pretrain detector``, or of an earlier finetuning: all
             layers start from it but those that depend on the classes. Family, backbone, image size
             and width are then the detector's own.
         epochs: Passes over the labelled pictures.

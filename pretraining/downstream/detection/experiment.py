@@ -13,7 +13,6 @@ from millsight.platform import storage
 from millsight.platform.artifacts import Artifact, Draft, open_artifact
 from millsight.platform.errors import UserError
 from millsight.pretraining.backbone.commands import KIND as BACKBONE
-from millsight.pretraining.detector.commands import KIND as DETECTOR
 from millsight.pretraining.downstream.comparison import ALL, compare_rows
 from millsight.pretraining.downstream.detection.commands import FinetuneDetectionConfig, finetune
 from millsight.pretraining.downstream.detection.config import FinetuningConfig
@@ -22,6 +21,7 @@ from millsight.pretraining.downstream.detection.experiment_commands import (
     DetectionExperimentConfig,
 )
 from millsight.pretraining.downstream.detection.experiment_table import ROWS_FILE
+from millsight.pretraining.downstream.detection.start import KINDS as DETECTORS
 from millsight.pretraining.downstream.judging import DETECTION, judge_run
 
 
@@ -83,7 +83,7 @@ def start_from(source: str, training: FinetuningConfig) -> FinetuningConfig:
         return replace(training, backbone=source)
     artifact = open_artifact(source)
     kind = artifact.manifest["kind"]
-    if kind == DETECTOR:
+    if kind in DETECTORS:
         return replace(training, weights=artifact.path)
     if kind == BACKBONE:
         return replace(training, backbone=f"path:{artifact.path}/backbone")

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
 
 from millsight.platform.catalog.catalog import Catalog
-from millsight.platform.catalog.draw import draw
 from millsight.platform.catalog.sample import Sample
 from millsight.platform.errors import UserError
 from millsight.platform.progress import Progress
 from millsight.pretraining.detector.pictures import BoxedPicture
 from millsight.pretraining.downstream.detection.commands import FinetuneDetectionConfig
-from millsight.pretraining.downstream.parts import readable, split_catalog
+from millsight.pretraining.downstream.labelled import LabelledData, draw_labelled
+from millsight.pretraining.downstream.parts import split_catalog
 
 
-@dataclass(frozen=True)
-class LabelledData:
-    """What is learnt from, chosen by and predicted.
-
-    Attributes:
-        classes: Names in alphabetical order; a label is an index into them.
-        learned: To learn from.
-        validated: To choose by.
-        predicted: To predict; their truth is not used.
-        quarantined: Pictures that cannot be read, and why.
-    """
-
-    classes: tuple[str, ...]
-    learned: list[BoxedPicture]
-    validated: list[BoxedPicture]
-    predicted: list[Sample]
-    quarantined: list[dict[str, Any]]
-
-
-def choose(catalog: Catalog, config: FinetuneDetectionConfig, progress: Progress) -> LabelledData:
+def choose(
+    catalog: Catalog, config: FinetuneDetectionConfig, progress: Progress
+) -> LabelledData[BoxedPicture]:
     """Divide a catalog, draw the labelled pictures, and set aside what cannot be read.
 
     Only pictures with boxes, and those known to be good, teach anything: one that nobody labelled
@@ -61,17 +41,23 @@ def choose(catalog: Catalog, config: FinetuneDetectionConfig, progress: Progress
                 "boxes (millsight data inspect shows them)."
             )
     classes = sorted({name for part in (learned, validated) for s in part for name in s.box_labels})
-    learned = draw(learned, settings.labelled, settings.seed, "--training.labelled")
-    count = min(settings.validated or len(validated), len(validated))
-    validated = draw(validated, count, settings.seed, "--training.validated")
-    sound, broken = readable([*learned, *validated], progress)
+    data = draw_labelled(
+        catalog,
+        parts,
+        classes,
+        settings,
+        learned=learned,
+        validated=validated,
+        seed=settings.seed,
+        progress=progress,
+    )
     numbers = {name: number for number, name in enumerate(classes)}
     return LabelledData(
-        tuple(classes),
-        [_boxed(sample, numbers) for sample in learned if sample.uri in sound],
-        [_boxed(sample, numbers) for sample in validated if sample.uri in sound],
-        list(parts.predicted.samples),
-        [asdict(item) for item in (*catalog.quarantined, *broken)],
+        data.classes,
+        [_boxed(sample, numbers) for sample in data.learned],
+        [_boxed(sample, numbers) for sample in data.validated],
+        data.predicted,
+        data.quarantined,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +11,11 @@ import torch
 from millsight.platform import artifacts, storage
 from millsight.platform.artifacts import Draft
 from millsight.platform.catalog.catalog import Catalog
-from millsight.platform.errors import UserError
-from millsight.platform.executors.training import Training
 from millsight.platform.fingerprints import Input
 from millsight.platform.progress import progress_bar
-from millsight.platform.runs import QUARANTINE_FILE
 from millsight.platform.tracking import Tracker
-from millsight.platform.training import Hardware, Log, MetricLog, train
+from millsight.platform.training import Hardware
+from millsight.platform.weights.carry_over import ACCOUNT_FILE
 from millsight.pretraining.detector.card import Provenance
 from millsight.pretraining.detector.commands import DETECTOR
 from millsight.pretraining.detector.module import DetectorModule
@@ -31,11 +28,11 @@ from millsight.pretraining.downstream.detection.extra import (
     read_extra,
     tell_classes,
 )
-from millsight.pretraining.downstream.detection.labelled import LabelledData, choose
+from millsight.pretraining.downstream.detection.labelled import choose
 from millsight.pretraining.downstream.detection.outputs import write_predictions
 from millsight.pretraining.downstream.detection.start import Start
 from millsight.pretraining.downstream.extra import as_inputs
-from millsight.pretraining.selection import log_nothing, with_average
+from millsight.pretraining.downstream.finetuning import count_pictures, fit_best
 
 
 @dataclass(frozen=True)
@@ -71,33 +68,26 @@ def make(
         data = choose(sources.catalog, config, progress)
     extra = read_extra(sources.extra, data.classes)
     tell_classes(data.learned, extra, data.classes)
-    if len(data.learned) < settings.batch_size:
-        raise UserError(
-            f"--training.batch_size {settings.batch_size}: there are {len(data.learned)} labelled "
-            "pictures; lower it, or label more."
-        )
+    data.require(settings.batch_size)
     detector, account = sources.start.build(settings, len(data.classes))
-    print(f"Start {settings.weights or settings.backbone}: {account}")
+    account.tell(f"Start {settings.weights or settings.backbone}", draft.file(ACCOUNT_FILE))
     detector.freeze_backbone(False)
-    selection = _selection(config, data, draft, tracker.log)
-    training = Training(
-        DetectorModule(detector, settings),
-        MixedDetectionData(
-            data.learned,
-            extra,
-            data.validated,
-            settings,
-            config.loaders,
-            share=config.extra_share,
+    share = config.extra_share
+    best = storage.absolute(draft.file(artifacts.BEST))
+    selection = fit_best(
+        config,
+        settings,
+        module=DetectorModule(detector, settings),
+        data=MixedDetectionData(
+            data.learned, extra, data.validated, settings, config.loaders, share=share
         ),
-        (MetricLog(tracker.log), *with_average(selection, settings.ema)),
-        {**options(settings), "check_val_every_n_epoch": settings.validate_every},
+        select=lambda log: Selection(data.validated, data.classes, best, settings.patience, log),
+        options=options(settings),
+        draft=draft,
+        tracker=tracker,
     )
-    away = with_average(_selection(config, data, draft, log_nothing), settings.ema)
-    hardware = Hardware(config.accelerator)
-    train(training, config.execution, draft, tracker.log, hardware, away=away)
     selection.restore(detector)
-    device = "cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    device = Hardware(config.accelerator).device
     with progress_bar("predicting") as progress:
         unread = write_predictions(
             draft,
@@ -108,18 +98,10 @@ def make(
             device=device,
             progress=progress,
         )
-    quarantined = [*data.quarantined, *unread]
-    text = json.dumps(quarantined, indent=2) + "\n"
-    storage.write_bytes(draft.file(QUARANTINE_FILE), text.encode())
     metrics = {
         "seed": settings.seed,
-        "pictures_learned": len(data.learned),
-        "synthetic_learned": len(extra),
+        **count_pictures(draft, data, extra, unread),
         "boxes_learned": sum(len(picture.boxes) for picture in data.learned),
-        "pictures_validated": len(data.validated),
-        "pictures_predicted": len(data.predicted) - len(unread),
-        "quarantined": len(quarantined),
-        "classes": len(data.classes),
         "best_epoch": selection.best_epoch + 1,
         "val_map_50_95": selection.best,
     }
@@ -131,11 +113,3 @@ def make(
         metrics=metrics,
         examples=examples(data.validated, config.formats),
     )
-
-
-def _selection(
-    config: FinetuneDetectionConfig, data: LabelledData, draft: Draft, log: Log
-) -> Selection:
-    patience = config.training.patience
-    best = storage.absolute(draft.file(artifacts.BEST))
-    return Selection(data.validated, data.classes, best, patience, log)

@@ -16,7 +16,7 @@ from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training
 from millsight.platform.progress import progress_bar
-from millsight.platform.runs import QUARANTINE_FILE
+from millsight.platform.runs import write_quarantine
 from millsight.platform.tracking import Tracker
 from millsight.platform.training import Hardware, MetricLog, train
 from millsight.platform.weights import LoadedWeights
@@ -102,14 +102,14 @@ def make(
         Hardware(config.accelerator),
         away=[GradientLog(probe, settings.sample_weight, log_nothing)],
     )
-    device = "cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    device = Hardware(config.accelerator).device
     thresholds = choose_thresholds(predict(model, validated, settings.batch_size, device))
     predictions = predict(model, predicted, settings.batch_size, device)
     with progress_bar("predicting") as progress:
         stopped = write_predictions(draft, predictions, len(predicted), thresholds, progress)
     save_model(model, draft.path)
     _write_json(draft, THRESHOLDS_FILE, asdict(thresholds))
-    _write_json(draft, QUARANTINE_FILE, broken)
+    write_quarantine(draft, broken)
     storage.write_table(draft.file(GRADIENTS_FILE), to_table(gradients.rows))
     tracker.table("gradients", [asdict(row) for row in gradients.rows])
     compared = validated.batch(range(min(COMPARED, len(validated)))).pictures

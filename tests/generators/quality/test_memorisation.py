@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from millsight.generators.quality.memorisation import nearest_real
-from millsight.generators.quality.sheet import GAP, TEXT, TILE, memorisation_sheet
+from millsight.generators.quality.sheet import memorisation_sheet
+from millsight.platform.contact_sheets import GAP, TEXT, TILE
 
 
 def _at(*degrees: float) -> np.ndarray:
@@ -38,7 +39,7 @@ def test_the_sheet_shows_the_nearest_first_beside_its_real_picture():
     generated = [np.full((32, 32, 3), level, np.uint8) for level in (90, 110)]
     found = nearest_real(_at(0, 30, 90), _at(50, 31))
     sheet = np.asarray(Image.open(io.BytesIO(memorisation_sheet(real, generated, found, most=1))))
-    assert sheet.shape == (TEXT + TILE + GAP, 4 * (2 * TILE + GAP), 3)
-    middle = TEXT + TILE // 3
-    assert sheet[middle, TILE // 2, 0] == pytest.approx(110, abs=3)
-    assert sheet[middle, TILE + TILE // 2, 0] == pytest.approx(120, abs=3)
+    assert sheet.shape == (GAP + TEXT + TILE + GAP, GAP + 2 * TILE + GAP, 3)
+    middle = GAP + TEXT + TILE // 3
+    assert sheet[middle, GAP + TILE // 2, 0] == pytest.approx(110, abs=3)
+    assert sheet[middle, GAP + TILE + TILE // 2, 0] == pytest.approx(120, abs=3)

@@ -113,11 +113,13 @@ def test_the_family_decides_form_and_optimizer() -> None:
     assert (swin.form, swin.optimizer_name) == ("l2", "adamw")
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_one_sentence() -> None:
+@pytest.mark.parametrize("distill", [False, True])
+def test_a_loss_that_is_not_finite_ends_the_run_with_one_sentence(distill: bool) -> None:
     (batch,) = batches(1)
     batch.pictures[0, 0, 0, 0, 0] = float("nan")
-    with pytest.raises(UserError, match=r"the loss became nan at step 0; lower --training"):
-        train(module(distill=False), [batch])
+    said = r"the loss became nan at step 0 \(task nan.*\); lower --training"
+    with pytest.raises(UserError, match=said):
+        train(module(distill=distill), [batch])
 
 
 def test_the_slow_network_follows_steps_and_not_batches() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from millsight.platform import cli
 from millsight.platform.artifacts import Artifact, open_artifact
 from millsight.platform.catalog.catalog import load_data
 from millsight.platform.catalog.synthetic import COMPOSED, mark_png
+from millsight.platform.errors import UserError
 from millsight.pretraining.detector.export import load_detector, read_class_names
+from millsight.pretraining.downstream.detection.config import FinetuningConfig
+from millsight.pretraining.downstream.detection.start import load_start
 
 TINY = [
     *("--training.backbone", "random:timm:test_efficientnet?seed=0", "--training.image_size", "64"),
@@ -49,6 +53,10 @@ def runs_of(output: Path) -> list[Artifact]:
     return [open_artifact(place, kind="detection") for place in places.values()]
 
 
+def account(run: Artifact) -> list[str]:
+    return Path(run.file("carry_over.txt")).read_text().splitlines()
+
+
 @pytest.fixture(scope="module")
 def finetuned(data: Path, folder: Path) -> Path:
     """Predicts what the weights are chosen by, where so short a training is sure to find some."""
@@ -74,6 +82,7 @@ def test_two_seeds_give_two_detectors_and_one_table(finetuned: Path) -> None:
         left = {path.name for path in Path(run.path).iterdir()}
         assert left == {
             "artifact.json",
+            "carry_over.txt",
             "detector",
             "predictions.json",
             "quarantine.json",
@@ -112,12 +121,17 @@ def test_a_pretrained_detector_is_started_from(
     assert metrics["parameters_learned"] < metrics["parameters"]
     before = load_detector(pretrained.file("detector"))
     assert before.n_classes == 1
+    told = Counter(line.partition(" ")[0] for line in account(pretrained))
+    assert told["loaded"] == len(before.backbone_state())
+    assert told["loaded"] + told["new"] == len(before.state_dict())
     assert cli.main(["pretrain", "detector", *words, *where]) == 0
     assert "Pretrained already" in capsys.readouterr().out
 
     output = tmp_path / "out"
     start = ["--training.weights", pretrained.path, "--training.learning_rate", "1e-9"]
     assert finetune(data, output, *start, "--training.epochs", "1") == 0
+    said = capsys.readouterr().out
+    assert "pretrained knows 1, the labelled pictures have 2; the layers" in said
     (run,) = runs_of(output)
     assert run.manifest["inputs"]["detector"]["fingerprint"] == pretrained.fingerprint
     after = load_detector(run.file("detector"))
@@ -131,6 +145,11 @@ def test_a_pretrained_detector_is_started_from(
     changed = {name for name in old if old[name].shape != new[name].shape}
     assert changed
     assert all("box_predictor" in name for name in changed)
+    kept = {name for name in old if "box_predictor" not in name}
+    assert {f"loaded {name}" for name in kept} <= set(account(run))
+    assert {f"{word} {name}" for name in changed for word in ("skipped", "new")} <= set(
+        account(run)
+    )
     again = tmp_path / "again"
     assert finetune(data, again, *start, "--training.epochs", "1", "--fresh", "true") == 0
     (same,) = runs_of(again)
@@ -138,8 +157,24 @@ def test_a_pretrained_detector_is_started_from(
     assert _equal(load_detector(same.file("detector")).state_dict(), new)
 
 
+def test_a_finetuned_detector_may_be_started_from(
+    finetuned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs_of(finetuned)[0]
+    config = FinetuningConfig(weights=run.path)
+    detector, told = load_start(config).build(config, 5)
+    assert "knows 2, the labelled pictures have 5;" in capsys.readouterr().out
+    assert detector.n_classes == 5
+    learned, state = load_detector(run.file("detector")).state_dict(), detector.state_dict()
+    assert all(torch.equal(state[name], learned[name]) for name in told.loaded)
+    assert told.skipped == told.new
+    assert all("box_predictor" in name for name in told.new)
+    with pytest.raises(UserError, match="holds 'detection_seeds'; name an artifact of"):
+        load_start(FinetuningConfig(weights=str(finetuned)))
+
+
 def test_pictures_that_cannot_be_read_are_set_aside_and_unknown_classes_missed(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = coco_set(tmp_path / "data", {"train": 10, "val": 4})
     coco_set(data, {"test": 12}, classes=3)
@@ -148,6 +183,7 @@ def test_pictures_that_cannot_be_read_are_set_aside_and_unknown_classes_missed(
     output = tmp_path / "out"
     assert finetune(data, output) == 3
     (run,) = runs_of(output)
+    assert f"2 pictures were set aside: {run.file('quarantine.json')}" in capsys.readouterr().out
     metrics = run.manifest["metrics"]
     assert (metrics["quarantined"], metrics["pictures_learned"], metrics["classes"]) == (2, 7, 2)
     assert metrics["pictures_predicted"] == 11

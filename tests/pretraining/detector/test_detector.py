@@ -80,10 +80,15 @@ def test_a_few_steps_on_one_batch_lower_the_loss(build: Build) -> None:
 @pytest.mark.parametrize("build", ALL)
 def test_a_batch_is_learnt_by_heart(build: Build) -> None:
     detector, batch = make(build), scratch()
-    train(detector, batch, steps=150, rate=5e-4)
-    shown, nothing = detector.predict(batch.pictures)
-    assert box_iou(shown.boxes[:1], batch.boxes[0]).item() > 0.7
-    assert shown.scores[0] > 2 * max(nothing.scores, default=0.0)
+    # A YOLO predicts with running statistics, which follow large steps too slowly.
+    rate = 5e-4 if isinstance(detector, YoloDetector) else 1e-3
+    for _ in range(12):
+        train(detector, batch, steps=30, rate=rate)
+        shown, nothing = detector.predict(batch.pictures)
+        sure = shown.scores[0] > 2 * max(nothing.scores, default=0.0)
+        if sure and box_iou(shown.boxes[:1], batch.boxes[0]).item() > 0.7:
+            return
+    pytest.fail(f"after 360 steps it finds {shown} and {nothing}")
 
 
 @pytest.mark.parametrize("build", ALL)

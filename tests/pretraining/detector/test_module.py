@@ -171,6 +171,21 @@ def test_a_loss_that_is_not_finite_is_one_message(
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+@pytest.mark.parametrize("loaders", [0, 1])
+def test_a_picture_that_is_lost_meanwhile_is_one_message(loaders: int, tmp_path: Path) -> None:
+    lost = boxed(tmp_path / "lost.png", 0, 0)
+    (tmp_path / "lost.png").write_bytes(b"")
+    config = DetectorTrainingConfig(epochs=1, batch_size=1)
+    training = Training(
+        DetectorModule(make(faster_rcnn), config),
+        DetectionData([lost], (), config, loaders),
+        (),
+        options(config),
+    )
+    with pytest.raises(UserError, match=r"^/.*lost\.png: empty file \(0 bytes\)\. It was"):
+        fit(training, str(tmp_path / "checkpoint.pt"), CPU)
+
+
 @pytest.mark.parametrize("build", FAMILIES)
 def test_bfloat16_trains_and_is_judged(
     build: Build, pictures: list[BoxedPicture], tmp_path: Path

@@ -59,10 +59,10 @@ def no_billet(content: Content) -> None:
         (box([10, 10, 0, 24]), r"box \[10, 10, 0"),
         (box([10, 10, float("nan"), 24]), r"nan"),
         (box([10, 10, 24]), r"boxes\.json is not a box file"),
-        (lambda content: content["annotations"][0].update(image_id=99), r"KeyError: 99"),
-        (lambda content: content["images"][0].pop("category"), r"KeyError: 'category'"),
-        (lambda content: content.pop("images"), r"KeyError: 'images'"),
-        (no_billet, r"none of the 4 pictures of billet has a box; .*--tau or a smaller --margin"),
+        (lambda content: content["annotations"][0].update(image_id=99), r"there is no 99\)"),
+        (lambda content: content["images"][0].pop("category"), r"there is no 'category'"),
+        (lambda content: content.pop("images"), r"there is no 'images'.*--exact"),
+        (no_billet, r"none of the 4 pictures of billet has a box; .*--tau or a larger --margin"),
         (lambda content: content.update(images=[], annotations=[]), r"not one picture"),
     ],
 )
@@ -85,3 +85,12 @@ def test_a_damaged_or_lost_file_is_refused(artifact: Artifact, tmp_path: Path) -
         read_boxes(artifact)
     with pytest.raises(UserError, match="not a finished artifact"):
         open_boxes([str(tmp_path / "nowhere")])
+
+
+def test_pictures_that_are_gone_are_named(artifact: Artifact, tmp_path: Path) -> None:
+    (tmp_path / "pictures" / "3.png").unlink()
+    with pytest.raises(UserError, match=r"1 of its 8 pictures are not .*3\.png; put them back"):
+        read_boxes(artifact)
+    (tmp_path / "pictures").rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"--boxes .*: 8 of its 8 pictures"):
+        read_boxes(artifact)

@@ -82,7 +82,7 @@ def test_good_maps_pass() -> None:
     found = maps(good)
     faults = find_faults(measure_maps(lambda: found))
     assert faults == []
-    require_fit(faults, "runs/maps", "sheet.jpg")
+    require_fit(faults, "--maps runs/maps", "sheet.jpg")
 
 
 def test_values_that_are_not_finite_are_counted_and_count_nowhere_else() -> None:
@@ -95,7 +95,7 @@ def test_values_that_are_not_finite_are_counted_and_count_nowhere_else() -> None
     assert (measured.broken, measured.pictures) == (1, 41)
     assert measured.coverage == whole.coverage
     with pytest.raises(UserError, match=r"(?s)--maps runs/maps.*broken 1 .*--gate false"):
-        require_fit(find_faults([measured]), "runs/maps", "sheet.jpg")
+        require_fit(find_faults([measured]), "--maps runs/maps", "sheet.jpg")
 
 
 def test_no_boxes_and_boxes_as_large_as_the_picture_are_faults() -> None:

@@ -78,7 +78,9 @@ def test_a_loss_that_is_no_number_ends_the_training(build, latents, settings, tm
     module = build(settings)
     with torch.no_grad():
         next(iter(module.unet.parameters())).fill_(float("nan"))
-    with pytest.raises(UserError, match=r"the loss became nan at step 0; .*learning_rate"):
+    with pytest.raises(
+        UserError, match=r"the loss became nan at step 0 \(noise nan\); lower .*learning_rate"
+    ):
         run(module, latents, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
