@@ -8,9 +8,10 @@ from typing import Literal
 
 from millsight.platform.artifacts import drafting
 from millsight.platform.commands import Outcome, TrainingCommandConfig
+from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Recipe
 from millsight.platform.tracking import RunInfo, track
-from millsight.pretraining.detector.config import DetectorTrainingConfig
+from millsight.pretraining.detector.config import CSPDARKNET, DetectorTrainingConfig
 
 KIND = "detector"
 # Sub-directory with what ``load_detector`` reads.
@@ -46,6 +47,12 @@ def pretrain(config: PretrainDetectorConfig) -> Outcome:
     """Pretrain a detector on boxes of one class, "anomaly", that nobody had to draw (AGDP)."""
     config.training.check()
     config.execution.check()
+    untrained = config.training.backbone == CSPDARKNET or not config.training.pretrained
+    if untrained and config.freeze_backbone:
+        raise UserError(
+            "--freeze_backbone would freeze random numbers: the backbone is untrained. Add "
+            "--freeze_backbone false, or name a trained --training.backbone."
+        )
     from millsight.pretraining.detector.exact_boxes import open_exact
     from millsight.pretraining.detector.families import load_backbone_weights
     from millsight.pretraining.detector.pseudo_labels import open_boxes

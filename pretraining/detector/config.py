@@ -7,6 +7,7 @@ from typing import Literal
 
 from millsight.platform.errors import UserError
 
+CSPDARKNET = "cspdarknet"
 Family = Literal["faster_rcnn", "rtdetr_v2", "d_fine", "dino_like", "yolov8"]
 STRIDE = 32
 # Below it a transformer's features have fewer places than it has queries.
@@ -100,7 +101,7 @@ class DetectorTrainingConfig:
             raise UserError(
                 "--training.warm_up and scale: in [0, 1); --training.mosaic: in [0, 1]."
             )
-        if self.backbone == "cspdarknet" and self.family != "yolov8":
+        if self.backbone == CSPDARKNET and self.family != "yolov8":
             raise UserError(
                 "--training.backbone cspdarknet is YOLOv8's own; add --training.family yolov8, or "
                 "name a network of timm's."

@@ -8,7 +8,7 @@ import torch
 
 from millsight.platform.weights import LoadedWeights, load_weights
 from millsight.platform.weights.carry_over import CarryOver
-from millsight.pretraining.detector.config import DetectorTrainingConfig
+from millsight.pretraining.detector.config import CSPDARKNET, DetectorTrainingConfig
 from millsight.pretraining.detector.detr import DetrDetector
 from millsight.pretraining.detector.detr_config import DetrConfig
 from millsight.pretraining.detector.faster_rcnn import FasterRCNNConfig, FasterRCNNDetector
@@ -16,7 +16,6 @@ from millsight.pretraining.detector.interface import Detector
 from millsight.pretraining.detector.stages import BackboneChoice
 from millsight.pretraining.detector.yolo import YoloConfig, YoloDetector
 
-CSPDARKNET = "cspdarknet"
 # Of the smallest anchors: 32 pixels at 640, as in the authors' code.
 ANCHORS_PER_SIDE = 20
 

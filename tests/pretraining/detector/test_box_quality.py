@@ -86,6 +86,8 @@ def test_the_command_refuses_and_leaves_no_artifact(
     assert cli.main(command) == 2
     assert "plate: 100% of the boxes" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    assert cli.main([*command, "--training.pretrained", "false"]) == 2
+    assert "--freeze_backbone would freeze random numbers" in capsys.readouterr().err
     report.unlink()
     assert cli.main(command) == 2
     assert "report.json cannot be read" in capsys.readouterr().err
