@@ -23,7 +23,8 @@ def build_model(loaded: LoadedWeights) -> nn.Module:
     ``dataclasses.replace(loaded, state_dict=tensors)``.
 
     Returns:
-        An ``open_clip`` CLIP, CustomTextCLIP or CoCa, or a timm model, on the CPU in float32.
+        An ``open_clip`` CLIP, CustomTextCLIP or CoCa, a timm model, or a ``CspDarknet``, on the CPU
+        in float32.
 
     Raises:
         UserError: If keys or shapes do not fit the architecture; lists them.
@@ -41,6 +42,8 @@ def construct(library: str, architecture: str, config: Mapping[str, Any]) -> nn.
         UserError: If the library does not accept the config.
     """
     try:
+        if library == "ultralytics":
+            return _csp_darknet(architecture, config)
         return _open_clip(config) if library == "open_clip" else _timm(architecture, config)
     except (TypeError, KeyError, ValueError, RuntimeError, AttributeError, OSError) as error:
         raise UserError(
@@ -84,6 +87,12 @@ def _timm(architecture: str, config: Mapping[str, Any]) -> nn.Module:
         architecture, pretrained=False, pretrained_cfg_overlay=overlay, **arguments
     )
     return model
+
+
+def _csp_darknet(architecture: str, config: Mapping[str, Any]) -> nn.Module:
+    from millsight.platform.weights.csp_darknet import NAME, CspDarknet
+
+    return CspDarknet(architecture.removeprefix(NAME), config["num_classes"])
 
 
 def _check_fit(loaded: LoadedWeights, model: nn.Module) -> None:

@@ -14,7 +14,7 @@ from millsight.platform.weights.files import as_state_dict
 if TYPE_CHECKING:
     import torch
 
-Library = Literal["open_clip", "timm"]
+Library = Literal["open_clip", "timm", "ultralytics"]
 # What open_clip assumes of a config file without preprocess_cfg.
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -30,7 +30,8 @@ class LoadedWeights:
         architecture: Its name there, for example ``"ViT-B-32"`` or ``"resnet50"``.
         config: In the library's own file layout. open_clip (``open_clip_config.json``):
             ``model_cfg`` and ``preprocess_cfg``; timm (``config.json``): ``architecture``,
-            ``num_classes``, ``model_args`` and ``pretrained_cfg``.
+            ``num_classes``, ``model_args`` and ``pretrained_cfg``; ultralytics likewise, with
+            ``library``.
         state_dict: Tensors by name on the CPU; half precision is already cast to float32.
         sha256: ``hash_tensors(state_dict)``; does not depend on the file format.
     """

@@ -28,7 +28,36 @@ def config_of(library: str, name: str) -> dict[str, Any]:
     Raises:
         UserError: If the library does not know the name.
     """
+    if library == "ultralytics":
+        return ultralytics_config(name)
     return open_clip_config(name) if library == "open_clip" else timm_config(name)
+
+
+def ultralytics_config(name: str) -> dict[str, Any]:
+    """Return ``{"library", "architecture", "num_classes", "pretrained_cfg"}`` of a CSPDarknet.
+
+    Args:
+        name: ``yolov8n``, ``yolov8s``, ``yolov8m``, ``yolov8l`` or ``yolov8x``.
+
+    Raises:
+        UserError: If there is no such network.
+    """
+    from millsight.platform.weights.csp_darknet import NAME, SCALES
+
+    known = [f"{NAME}{scale}" for scale in SCALES]
+    if name not in known:
+        raise unknown("ultralytics backbone", name, known)
+    return {
+        "library": "ultralytics",
+        "architecture": name,
+        "num_classes": 0,
+        # It takes pictures in [0, 1] as they are.
+        "pretrained_cfg": {
+            "input_size": [3, 640, 640],
+            "mean": [0.0, 0.0, 0.0],
+            "std": [1.0, 1.0, 1.0],
+        },
+    }
 
 
 def open_clip_config(model: str, preprocess: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A timm network as a directory that timm, torchvision and every millsight command read."""
+"""A network as a directory that its library, torchvision and every millsight command read."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ WEIGHTS_FILE = "model.safetensors"
 TORCHVISION_FILE = "torchvision.safetensors"
 
 
-def save_timm(tensors: Mapping[str, Tensor], start: LoadedWeights, directory: str) -> list[str]:
+def save_weights(tensors: Mapping[str, Tensor], start: LoadedWeights, directory: str) -> list[str]:
     """Write a network without its head.
 
-    ``timm.create_model(architecture, num_classes=0, checkpoint_path=...)`` reads the weights
-    strictly, and ``path:DIRECTORY`` is their source for every millsight command. Where torchvision
-    has the same network, as for ResNets, its own names are written as well; there
+    ``path:DIRECTORY`` is their source for every millsight command; a timm network is also read by
+    ``timm.create_model(architecture, num_classes=0, checkpoint_path=...)``, strictly. Where
+    torchvision has the same network, as for ResNets, its own names are written as well; there
     ``load_state_dict(..., strict=False)`` leaves ``fc`` as it is.
 
     Args:
-        tensors: All of the network built with ``num_classes=0``, by timm's names.
+        tensors: All of the network built with ``num_classes=0``, by its library's names.
         start: What training started from: the architecture and its settings.
         directory: Local or any fsspec address.
 

@@ -16,7 +16,8 @@ from millsight.platform.weights.loaded import Library, LoadedWeights, pack
 EMBEDDED_GROUP = "millsight.weights"
 LITE0 = "efficientnet-lite0"
 FORMS = (
-    "embedded:NAME, path:DIR, path:FILE#timm:NAME, path:FILE#open_clip:NAME, timm:NAME[.TAG], "
+    "embedded:NAME, path:DIR, path:FILE#timm:NAME, path:FILE#open_clip:NAME, "
+    "path:FILE#ultralytics:yolov8s, timm:NAME[.TAG], "
     "open_clip:MODEL/TAG, hf:ORG/REPO@REVISION, random:timm:NAME?seed=0, "
     "random:open_clip:NAME?seed=0"
 )
@@ -33,7 +34,8 @@ def load_weights(source: str, *, offline: bool | None = None) -> LoadedWeights:
             - ``path:DIR``: Hugging Face layout of open_clip (``open_clip_config.json`` and
               ``open_clip_model.safetensors``) or of timm (``config.json`` and
               ``model.safetensors``).
-            - ``path:FILE#timm:resnet50``, ``path:FILE#open_clip:ViT-B-32``: a state dict.
+            - ``path:FILE#timm:resnet50``, ``path:FILE#open_clip:ViT-B-32``,
+              ``path:FILE#ultralytics:yolov8s`` (YOLOv8's backbone): a state dict.
             - ``timm:NAME[.TAG]``, ``open_clip:MODEL/TAG``: that library's pretrained weights.
             - ``hf:ORG/REPO@REVISION``: such a directory on the Hugging Face hub, at a commit.
             - ``random:timm:NAME?seed=0``, ``random:open_clip:NAME?seed=0``: untrained, for
@@ -76,11 +78,14 @@ def from_directory(source: str, folder: Path) -> LoadedWeights:
         if not (folder / config_name).is_file() or not weights:
             continue
         config = files.read_json(folder / config_name)
-        library: Library = "open_clip" if "model_cfg" in config else "timm"
-        if library == "timm" and "architecture" not in config:
+        library = "open_clip" if "model_cfg" in config else config.get("library", "timm")
+        if library not in get_args(Library):
+            raise UserError(f"{folder / config_name}: no library called {library!r} is known.")
+        if library != "open_clip" and "architecture" not in config:
             raise UserError(f"{folder / config_name}: neither an open_clip nor a timm config.")
         name = config.get("architecture") or folder.name
-        return pack(source, library, name, config, files.read_tensors(weights[0]))
+        tensors = files.read_tensors(weights[0])
+        return pack(source, cast("Library", library), name, config, tensors)
     raise UserError(
         f"{source}: {folder} holds no weights; needed are open_clip_config.json and "
         "open_clip_model.safetensors (open_clip), or config.json and model.safetensors (timm)."

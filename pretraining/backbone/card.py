@@ -11,6 +11,11 @@ from millsight.platform.weights import LoadedWeights
 from millsight.pretraining.backbone.config import BackboneConfig
 from millsight.pretraining.model_card import lineage, number_table, settings_block
 
+TIMM = """timm.create_model("{architecture}", num_classes=0,
+  checkpoint_path="model.safetensors")"""
+ULTRALYTICS = """ultralytics.YOLO("{architecture}.yaml").model.model[:10].load_state_dict(
+  safetensors.torch.load_file("model.safetensors"))"""
+
 
 def write_card(
     address: str,
@@ -29,13 +34,13 @@ def write_card(
         metrics: Of the artifact.
     """
     guided = "guided by anomaly maps (AGBP)" if config.distill else "without anomaly maps"
+    opened = TIMM if loaded.library == "timm" else ULTRALYTICS
     text = f"""# {loaded.architecture}, pretrained {guided}
 
 - **Task**: {config.task}; distilled stages: the last {config.stages if config.distill else 0}.
 - **Started from**: `{loaded.source}`, tensors' SHA-256 `{loaded.sha256[:16]}`.
-- **Open it** with `timm.create_model("{loaded.architecture}", num_classes=0,
-  checkpoint_path="model.safetensors")`, or name this directory as `path:DIRECTORY` to any millsight
-  command. The head was taken off.
+- **Open it** with `{opened.format(architecture=loaded.architecture)}`, or name this
+  directory as `path:DIRECTORY` to any millsight command. The head was taken off.
 
 Made from:
 

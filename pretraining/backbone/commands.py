@@ -43,7 +43,7 @@ def pretrain(config: PretrainBackboneConfig) -> Outcome:
     from millsight.pretraining.backbone.run import make, open_sources
 
     sources = open_sources(config.maps, config.masks)
-    loaded = load_weights(config.training.backbone)
+    loaded = load_weights(config.training.source)
     recipe = Recipe(
         KIND,
         SCHEMA_VERSION,

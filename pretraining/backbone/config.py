@@ -7,6 +7,8 @@ from typing import Literal
 
 from millsight.platform.errors import UserError
 
+# YOLOv8s's own backbone, untrained.
+CSPDARKNET = "cspdarknet"
 TaskName = Literal["classification", "moco", "simmim"]
 
 
@@ -18,7 +20,8 @@ class BackboneConfig:
 
     Attributes:
         backbone: Source of a timm network's weights, for example ``timm:resnet50`` or
-            ``embedded:efficientnet-lite0``.
+            ``embedded:efficientnet-lite0``, or of YOLOv8's backbone,
+            ``path:FILE#ultralytics:yolov8s``; ``cspdarknet`` is the latter, untrained.
         task: ``classification`` of the pictures' categories, ``moco`` (MoCo v3) or ``simmim``.
         distill: Whether the attention follows the anomaly maps (AGBP), or the task is alone.
         form: Distance between attention and map: ``l2`` for ViTs and Swin, ``cosine`` for all
@@ -67,12 +70,24 @@ class BackboneConfig:
     compat: Literal["paper", "official"] = "paper"
     seed: int = 0
 
+    @property
+    def source(self) -> str:
+        """Of the weights."""
+        if self.backbone == CSPDARKNET:
+            return f"random:ultralytics:yolov8s?seed={self.seed}"
+        return self.backbone
+
     def check(self) -> None:
         """Refuse what nothing can be trained from.
 
         Raises:
             UserError: Naming the setting.
         """
+        if self.backbone == CSPDARKNET and self.freeze:
+            raise UserError(
+                "--training.backbone cspdarknet is untrained, and its lower stages would stay so: "
+                "add --training.freeze false, or name weights (path:FILE#ultralytics:yolov8s)."
+            )
         if self.image_size < 32 or self.image_size % 32:
             raise UserError(f"--training.image_size {self.image_size}: a multiple of 32.")
         for name in ("epochs", "stages", "accumulate"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 from millsight.platform.weights import LoadedWeights
-from millsight.platform.weights.saving import save_timm
+from millsight.platform.weights.saving import save_weights
 from millsight.pretraining.backbone.stages import StagedBackbone
 
 
 def export_backbone(backbone: StagedBackbone, loaded: LoadedWeights, directory: str) -> list[str]:
-    """Write the network without its head; see ``save_timm``.
+    """Write the network without its head; see ``save_weights``.
 
     Args:
         backbone: Trained; its head is taken off.
@@ -22,4 +22,4 @@ def export_backbone(backbone: StagedBackbone, loaded: LoadedWeights, directory: 
     """
     network = cast(Any, backbone.network)
     network.reset_classifier(0)
-    return save_timm(network.state_dict(), loaded, directory)
+    return save_weights(network.state_dict(), loaded, directory)

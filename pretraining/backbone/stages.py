@@ -21,7 +21,8 @@ class StagedBackbone(nn.Module):
     variances stay as they are, too. In a network without stages (a plain ViT) every block is one.
 
     Args:
-        network: A timm model with ``feature_info`` and ``forward_intermediates``.
+        network: A timm model with ``feature_info`` and ``forward_intermediates``, or a
+            ``CspDarknet``.
         mean: Of RGB pictures in [0, 1], subtracted first.
         std: Divided by, after the mean.
         trained: How many of the last stages are returned and learn (paper: two).
@@ -84,12 +85,13 @@ class StagedBackbone(nn.Module):
 def build_backbone(
     loaded: LoadedWeights, *, trained: int = 2, freeze: bool = True
 ) -> StagedBackbone:
-    """Build the network of loaded weights; its tensors keep timm's names.
+    """Build the network of loaded weights; its tensors keep their library's names.
 
     Raises:
-        UserError: If the weights are not timm's, or the network has no stages.
+        UserError: If the weights are a CLIP's, or the network has no stages.
     """
-    require_timm(loaded)
+    if loaded.library != "ultralytics":
+        require_timm(loaded)
     network = build_model(loaded)
     # The weights are assigned to it, not copied, and training would change what was loaded.
     network.load_state_dict(

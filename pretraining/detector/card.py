@@ -9,11 +9,12 @@ from typing import Any
 from millsight.platform import storage
 from millsight.platform.fingerprints import Input
 from millsight.platform.weights import LoadedWeights
+from millsight.platform.weights.csp_darknet import LICENCE
 from millsight.platform.weights.saving import torchvision_tensors
 from millsight.pretraining.detector.detr import DetrDetector
 from millsight.pretraining.detector.faster_rcnn import ROI_SIDE, FasterRCNNDetector
 from millsight.pretraining.detector.interface import Detector
-from millsight.pretraining.detector.yolo import LICENCE, YoloDetector
+from millsight.pretraining.detector.yolo import YoloDetector
 from millsight.pretraining.model_card import lineage, number_table, settings_block
 
 CARD_FILE = "README.md"

@@ -11,7 +11,8 @@ from millsight.platform.commands import Outcome, TrainingCommandConfig
 from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Recipe
 from millsight.platform.tracking import RunInfo, track
-from millsight.pretraining.detector.config import CSPDARKNET, DetectorTrainingConfig
+from millsight.pretraining.backbone.config import CSPDARKNET
+from millsight.pretraining.detector.config import DetectorTrainingConfig
 
 KIND = "detector"
 # Sub-directory with what ``load_detector`` reads.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from millsight.platform.errors import UserError
+from millsight.pretraining.backbone.config import CSPDARKNET
 
-CSPDARKNET = "cspdarknet"
 Family = Literal["faster_rcnn", "rtdetr_v2", "d_fine", "dino_like", "yolov8"]
 STRIDE = 32
 # Below it a transformer's features have fewer places than it has queries.
@@ -23,7 +23,8 @@ class DetectorTrainingConfig:
             ``d_fine``, ``dino_like``), or ``yolov8``, which needs the extra ``ultralytics``.
         backbone: Source of a timm network's weights, for example ``timm:resnet50``,
             ``embedded:efficientnet-lite0``, ``path:DIRECTORY`` of a pretrained backbone;
-            ``cspdarknet`` is YOLOv8's own, untrained.
+            ``cspdarknet`` is YOLOv8's own, untrained, ``path:FILE#ultralytics:yolov8s`` with
+            weights.
         pretrained: Whether the backbone starts from these weights, or the same network from random
             numbers; then all of it learns.
         frozen_stages: How many of the backbone's lowest stages never learn, the stem counted.

@@ -21,7 +21,7 @@ from millsight.platform import storage
 from millsight.platform.errors import UserError
 from millsight.platform.weights import LoadedWeights
 from millsight.platform.weights.files import read_tensors
-from millsight.platform.weights.saving import save_timm
+from millsight.platform.weights.saving import save_weights
 from millsight.pretraining.detector.description import (
     DESCRIPTION_FILE,
     Description,
@@ -97,12 +97,12 @@ def read_class_names(folder: str) -> list[str]:
 
 
 def save_backbone(detector: Detector, start: LoadedWeights, folder: str) -> list[str]:
-    """Write a detector's backbone as a network of timm's; see ``save_timm``.
+    """Write a detector's backbone as a source of weights; see ``save_weights``.
 
     Layers that the detector has no use for are those of the weights that it started from.
 
     Args:
-        detector: On a timm backbone.
+        detector: On a backbone that had weights.
         start: What its backbone was started from.
         folder: Local or any fsspec address.
 
@@ -110,9 +110,10 @@ def save_backbone(detector: Detector, start: LoadedWeights, folder: str) -> list
         Names of the files.
     """
     trained = detector.backbone_state()
-    names = network_names(start.architecture)
+    timms = start.library == "timm"
+    names = network_names(start.architecture) if timms else list(start.state_dict)
     whole = {**start.state_dict, **trained}
-    return save_timm({name: whole[name] for name in names}, start, folder)
+    return save_weights({name: whole[name] for name in names}, start, folder)
 
 
 @contextmanager

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import torch
 
+from millsight.platform.errors import UserError
 from millsight.platform.weights import LoadedWeights, load_weights
 from millsight.platform.weights.carry_over import CarryOver
-from millsight.pretraining.detector.config import CSPDARKNET, DetectorTrainingConfig
+from millsight.platform.weights.csp_darknet import NAME
+from millsight.pretraining.backbone.config import CSPDARKNET
+from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.detr import DetrDetector
 from millsight.pretraining.detector.detr_config import DetrConfig
 from millsight.pretraining.detector.faster_rcnn import FasterRCNNConfig, FasterRCNNDetector
 from millsight.pretraining.detector.interface import Detector
 from millsight.pretraining.detector.stages import BackboneChoice
-from millsight.pretraining.detector.yolo import YoloConfig, YoloDetector
+from millsight.pretraining.detector.yolo import Scale, YoloConfig, YoloDetector
 
 # Of the smallest anchors: 32 pixels at 640, as in the authors' code.
 ANCHORS_PER_SIDE = 20
@@ -46,8 +50,10 @@ def build_detector(
         UserError: If this family cannot be built on the backbone.
     """
     torch.manual_seed(config.seed)
-    choice = None if loaded is None else _choice(config, loaded)
-    detector = _build(config, choice, n_classes)
+    if loaded is None or loaded.library == "ultralytics":
+        detector = _on_csp_darknet(config, loaded, n_classes)
+    else:
+        detector = _build(config, _choice(config, loaded), n_classes)
     if loaded is None or not config.pretrained:
         return detector, CarryOver((), (), tuple(detector.state_dict()))
     return detector, detector.load_backbone(loaded.state_dict)
@@ -60,13 +66,24 @@ def _choice(config: DetectorTrainingConfig, loaded: LoadedWeights) -> BackboneCh
     return replace(choice, frozen_stages=config.frozen_stages)
 
 
-def _build(
-    config: DetectorTrainingConfig, choice: BackboneChoice | None, n_classes: int
+def _on_csp_darknet(
+    config: DetectorTrainingConfig, loaded: LoadedWeights | None, n_classes: int
 ) -> Detector:
+    if config.family != "yolov8":
+        raise UserError(
+            f"--training.backbone {config.backbone} is YOLOv8's own; add --training.family yolov8, "
+            "or name a network of timm's."
+        )
+    sized = YoloConfig(image_size=config.image_size)
+    if loaded is not None:
+        sized = replace(sized, scale=cast(Scale, loaded.architecture.removeprefix(NAME)))
+    return YoloDetector(None, n_classes, sized)
+
+
+def _build(config: DetectorTrainingConfig, choice: BackboneChoice, n_classes: int) -> Detector:
     size = config.image_size
     if config.family == "yolov8":
         return YoloDetector(choice, n_classes, YoloConfig(image_size=size))
-    assert choice is not None  # noqa: S101 - `check` lets no other family have CSPDarknet
     if config.family == "faster_rcnn":
         # One size for both sides: the longer one is brought to it, whatever the picture's shape.
         settings = FasterRCNNConfig(

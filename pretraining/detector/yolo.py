@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import math
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -18,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import batched_nms, box_convert
 
 from millsight.platform.errors import UserError
+from millsight.platform.weights.csp_darknet import LICENCE, N_LAYERS, require_ultralytics
 from millsight.pretraining.detector.interface import (
     MAX_DETECTIONS,
     DetectionBatch,
@@ -27,19 +25,15 @@ from millsight.pretraining.detector.interface import (
 )
 from millsight.pretraining.detector.stages import BackboneChoice
 from millsight.pretraining.detector.yolo_network import (
-    N_CSP_LAYERS,
     describe,
     stage_ends,
     timm_names,
 )
 
-LICENCE = (
-    "YOLOv8 is ultralytics' code under AGPL-3.0: what is built on it and given to others, or "
-    "served to them over a network, comes under the same licence (https://ultralytics.com/license)."
-)
 # ultralytics' grey around pictures that are not square.
 GREY = 114 / 255
 CANDIDATES = 1000
+Scale = Literal["n", "s", "m", "l", "x"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,7 @@ class YoloConfig:
         overlap: Of two boxes of a class with a larger IoU, the less sure one is dropped.
     """
 
-    scale: Literal["n", "s", "m", "l", "x"] = "s"
+    scale: Scale = "s"
     image_size: int = 640
     min_score: float = 0.001
     overlap: float = 0.7
@@ -89,7 +83,7 @@ class YoloDetector(Detector):
         self.model = _build(describe(choice, self.config.scale, n_classes), n_classes)
         layers = self.model.model
         # In a list: the modules belong to the model already.
-        self._backbone = [layers[:N_CSP_LAYERS] if choice is None else layers[1].m]
+        self._backbone = [layers[:N_LAYERS] if choice is None else layers[1].m]
         if choice is not None:
             self._normalise(choice)
             self._always_still = self._still_modules(choice)
@@ -220,18 +214,11 @@ class YoloDetector(Detector):
 
 
 def _build(description: dict[str, Any], n_classes: int) -> Any:
-    """Let ultralytics build the network, without its calls home and its installations."""
-    if importlib.util.find_spec("ultralytics") is None:
-        raise UserError(
-            "YOLO needs ultralytics, which is not installed: pip install 'millsight[ultralytics]'. "
-            "Mind its licence, AGPL-3.0; the other detectors come without it."
-        )
-    os.environ.setdefault("YOLO_OFFLINE", "true")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    """Let ultralytics build the network."""
+    require_ultralytics()
     from ultralytics.cfg import get_cfg
     from ultralytics.nn.tasks import DetectionModel
 
-    print(LICENCE, file=sys.stderr)
     model = DetectionModel(description, nc=n_classes, verbose=False)
     model.args, model.task = get_cfg(), "detect"
     return model

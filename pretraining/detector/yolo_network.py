@@ -10,17 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from millsight.platform.errors import UserError
+from millsight.platform.weights import csp_darknet
 from millsight.pretraining.detector.stages import BackboneChoice
 
-# Depth, width and most channels of each size (ultralytics' yolov8.yaml).
-SCALES = {
-    "n": (0.33, 0.25, 1024),
-    "s": (0.33, 0.50, 1024),
-    "m": (0.67, 0.75, 768),
-    "l": (1.00, 1.00, 512),
-    "x": (1.00, 1.25, 512),
-}
-N_CSP_LAYERS = 10
 SWINS = {
     "swin_tiny_patch4_window7_224": "swin_t",
     "swin_small_patch4_window7_224": "swin_s",
@@ -45,13 +37,13 @@ def describe(choice: BackboneChoice | None, scale: str, n_classes: int) -> dict[
         UserError: If YOLO cannot be built on the backbone.
     """
     if choice is None:
-        backbone, features = _csp_darknet(), (4, 6, 9)
+        backbone, features = csp_darknet.layers(), csp_darknet.ENDS[2:]
     else:
         backbone, features = _torchvision(choice.architecture)
     return {
         "nc": n_classes,
         "scale": scale,
-        "scales": {name: list(values) for name, values in SCALES.items()},
+        "scales": {name: list(values) for name, values in csp_darknet.SCALES.items()},
         "backbone": backbone,
         "head": _head(features, len(backbone)),
     }
@@ -67,14 +59,6 @@ def timm_names(architecture: str, own: Iterable[str]) -> dict[str, str]:
     rename = _swin_name if architecture in SWINS else _resnet_name
     # The index of relative positions is computed, not learnt; timm does not keep it.
     return {rename(name): name for name in own if not name.endswith("relative_position_index")}
-
-
-def _csp_darknet() -> list[Layer]:
-    layers: list[Layer] = [[-1, 1, "Conv", [64, 3, 2]]]
-    for channels, repeats in ((128, 3), (256, 6), (512, 6), (1024, 3)):
-        layers.append([-1, 1, "Conv", [channels, 3, 2]])
-        layers.append([-1, repeats, "C2f", [channels, True]])
-    return [*layers, [-1, 1, "SPPF", [1024, 5]]]
 
 
 def _torchvision(architecture: str) -> tuple[list[Layer], tuple[int, int, int]]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from millsight.platform import storage
 from millsight.platform.weights import LoadedWeights, build_model, load_weights
-from millsight.platform.weights.saving import CONFIG_FILE, WEIGHTS_FILE, save_timm
+from millsight.platform.weights.saving import CONFIG_FILE, WEIGHTS_FILE, save_weights
 from millsight.pretraining.backbone.stages import require_timm
 
 BACKBONE = "backbone"
@@ -104,7 +104,7 @@ def save_classifier(classifier: Classifier, directory: str) -> list[str]:
         f"{name}." for name, part in classifier.network.named_modules() if part is classifier.head
     }
     body = {name: t for name, t in tensors.items() if not name.startswith(tuple(head))}
-    names = save_timm(body, loaded, f"{directory}/{BACKBONE}")
+    names = save_weights(body, loaded, f"{directory}/{BACKBONE}")
     return [CONFIG_FILE, WEIGHTS_FILE, *(f"{BACKBONE}/{name}" for name in names)]
 
 

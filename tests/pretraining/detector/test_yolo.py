@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from millsight.platform.errors import UserError
+from millsight.platform.weights.csp_darknet import require_ultralytics
 from millsight.pretraining.detector.interface import DetectionBatch
 from millsight.pretraining.detector.stages import BackboneChoice, build_network, last_stages
 from millsight.pretraining.detector.yolo import YoloConfig, YoloDetector
@@ -51,6 +52,7 @@ def test_unknown_backbones_and_sizes_are_refused() -> None:
 
 @needs_ultralytics
 def test_the_licence_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    require_ultralytics.cache_clear()
     build(None)
     assert "AGPL-3.0" in capsys.readouterr().err
 
