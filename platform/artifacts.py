@@ -28,9 +28,10 @@ from millsight.platform.fingerprints import Input, Recipe, to_json
 MANIFEST = "artifact.json"
 MARKER = "fingerprint"
 CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_WEIGHTS = "checkpoint.weights"
 BEST = "best.safetensors"
 SHOWN = 6
-BOOKKEEPING = (MARKER, "shards", "failed", CHECKPOINT, BEST)
+BOOKKEEPING = (MARKER, "shards", "failed", CHECKPOINT, CHECKPOINT_WEIGHTS, BEST)
 LIBRARIES = ("millsight", "numpy", "torch", "open_clip_torch", "timm", "pyarrow")
 
 

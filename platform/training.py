@@ -14,11 +14,11 @@ from typing import Any, Literal, cast
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from millsight.platform import artifacts, storage
 from millsight.platform.artifacts import Draft
+from millsight.platform.checkpoints import AtomicCheckpointIO
 from millsight.platform.errors import UserError, without_traceback
 from millsight.platform.executors.training import Training, TrainingExecutionConfig
 from millsight.platform.training_speed import Speed
@@ -83,7 +83,7 @@ def fit(training: Training, checkpoint: str, hardware: Hardware | None = None) -
     Args:
         training: Its module is trained in place and left in evaluation mode; its callbacks see
             every epoch before the state is saved.
-        checkpoint: File that is written whole after every epoch.
+        checkpoint: File that is written whole after every epoch, and its weights beside it.
         hardware: By default whatever is there.
 
     Raises:
@@ -166,17 +166,6 @@ class EpochCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save all that the next epoch depends on."""
         trainer.save_checkpoint(self._path)
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """A killed run leaves the last whole checkpoint, never half of one."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
-    ) -> None:
-        """Write under another name, fsync, rename."""
-        with storage.writing(path) as file:
-            torch.save(checkpoint, file)
 
 
 class EpochKeys(DistributedSampler[tuple[int, int]]):

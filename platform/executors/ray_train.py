@@ -24,6 +24,7 @@ from ray.train.lightning import (
 from ray.train.torch import TorchTrainer
 
 from millsight.platform import storage
+from millsight.platform.checkpoints import AtomicCheckpointIO
 from millsight.platform.errors import UserError, without_traceback
 from millsight.platform.executors.ray_cluster import connected
 from millsight.platform.executors.training import Training, TrainingExecutionConfig
@@ -54,7 +55,7 @@ def train_on_ray(
         execution: Where.
         name: Holds the fingerprint of all that decides the result.
         directory: Address that all nodes see; holds the epochs' checkpoints while it runs.
-        checkpoint: File to write.
+        checkpoint: File to write, its weights beside it.
 
     Returns:
         Lightning's logged metrics after every epoch, with ``epoch`` and ``step``.
@@ -119,7 +120,7 @@ def _work(config: Mapping[str, Any]) -> None:
         accelerator=config["accelerator"],
         devices="auto",
         strategy=RayDDPStrategy(),  # type: ignore[no-untyped-call]
-        plugins=[RayLightningEnvironment()],  # type: ignore[no-untyped-call]
+        plugins=[RayLightningEnvironment(), AtomicCheckpointIO()],  # type: ignore[no-untyped-call]
         callbacks=[Speed(), *training.callbacks, EpochHistory(), RayTrainReportCallback()],
         logger=False,
         enable_checkpointing=False,
@@ -162,8 +163,6 @@ def _collect(result: Result, checkpoint: str) -> Epochs:
     if last is None:
         raise RuntimeError(f"Ray Train ended without a checkpoint in {result.path}")
     with last.as_directory() as folder:
-        data = (Path(folder) / CHECKPOINT).read_bytes()
-        saved = torch.load(Path(folder) / CHECKPOINT, map_location="cpu", weights_only=True)
-    storage.write_bytes(checkpoint, data)
+        saved = AtomicCheckpointIO().copy(Path(folder) / CHECKPOINT, checkpoint)
     epochs: Epochs = saved["callbacks"][EpochHistory.__qualname__]["epochs"]
     return epochs

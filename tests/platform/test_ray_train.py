@@ -4,6 +4,7 @@ import pytest
 import torch
 from lightning import Trainer
 
+from millsight.platform.checkpoints import AtomicCheckpointIO
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import TrainingExecutionConfig
 
@@ -44,7 +45,7 @@ def on_ray(job, folder, execution=RAY):
     epochs = train_on_ray(
         job, execution, name="tiny-0123", directory=str(folder / "ray"), checkpoint=str(checkpoint)
     )
-    return epochs, torch.load(checkpoint, weights_only=True)
+    return epochs, AtomicCheckpointIO().load_checkpoint(checkpoint)
 
 
 def assert_equal(found, wanted):

@@ -70,7 +70,8 @@ def test_a_killed_and_resumed_run_ends_with_the_very_same_weights(eight, tmp_pat
     assert [name for name in wanted if not torch.equal(wanted[name], got[name])] == []
     assert [row.epoch for row in resumed_probe.rows] == [1, 1, 2, 2, 3, 3]
     assert len(rows) == 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.pt", "whole.pt"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["cut.pt", "cut.weights", "whole.pt", "whole.weights"]
     other = train(replace(settings, seed=1), eight, tmp_path / "other.pt").state_dict()
     assert any(not torch.equal(wanted[name], other[name]) for name in wanted)
 

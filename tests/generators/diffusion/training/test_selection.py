@@ -6,6 +6,7 @@ from safetensors.torch import load_file
 from millsight.generators.diffusion.training.latents import LatentData
 from millsight.generators.diffusion.training.selection import CheckpointSelection, References
 from millsight.generators.quality.features import FeatureNet
+from millsight.platform.checkpoints import AtomicCheckpointIO
 from millsight.platform.executors.training import Training
 from millsight.platform.training import Hardware, fit, trainer_options
 from millsight.platform.weights import load_weights
@@ -60,7 +61,7 @@ def test_a_run_that_was_cut_off_chooses_and_ends_as_an_uninterrupted_one(
             else:
                 with pytest.raises(KeyboardInterrupt):
                     run(module, latents, selection, folder, StopIn(stop))
-                saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+                saved = AtomicCheckpointIO().load_checkpoint(folder / "checkpoint.pt")
                 assert saved["global_step"] == 4
         ends[name] = module.state_dict(), load_file(folder / "best.safetensors"), selection
     (whole, best, kept), (cut, cut_best, cut_kept) = ends["whole"], ends["cut"]
