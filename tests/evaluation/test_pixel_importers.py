@@ -223,7 +223,7 @@ class TestMaps:
         with pytest.raises(UserError, match=r"damaged .*NaN"):
             add_maps([row("a.png", defective=False)], make_artifact(tmp_path, [holed], "holed"))
         storage.write_bytes(f"{artifact}/{anomaly_maps.FILE}", b"PAR1")
-        with pytest.raises(UserError, match="damaged"):
+        with pytest.raises(UserError, match=r"maps\.parquet holds no readable maps"):
             add_maps([row("a.png")], artifact)
         with pytest.raises(UserError, match="not a finished artifact"):
             add_maps([row("a.png")], str(tmp_path / "nothing"))
