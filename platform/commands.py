@@ -51,13 +51,13 @@ class TrainingOutputConfig(OutputConfig):
     """Where a training writes, and what becomes of an earlier run of the very same settings.
 
     Left alone, an unfinished one is gone on with after its last whole epoch, and a finished one is
-    shown again. Starting from other weights is another training: ``--training.weights``,
-    ``--training.backbone`` or ``--training.encoder`` names them.
+    shown again. Starting from other weights is another training: ``--weights`` names a whole
+    detector, ``--training.backbone`` or ``--training.encoder`` what is under a new one.
 
     Attributes:
         resume: Insist on an earlier run of the same settings: refuse to begin a new one.
         fresh: Remove the earlier run of the same settings, finished or not, and start over. Weights
-            to start from are a setting of ``training`` instead.
+            to start from are named by another flag.
     """
 
     resume: bool = False

@@ -15,7 +15,8 @@ from millsight.pretraining.backbone.config import CSPDARKNET
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 
 KIND = "detector"
-# Sub-directory with what ``load_detector`` reads.
+FINETUNED_KIND = "detection"
+# Sub-directory of both with what ``load_detector`` reads.
 DETECTOR = "detector"
 SCHEMA_VERSION = 1
 
@@ -28,6 +29,8 @@ class PretrainDetectorConfig(TrainingCommandConfig):
         boxes: Artifacts of ``millsight boxes``: the pictures to learn from, with their boxes.
         exact: Sets whose boxes or masks are exact, to learn beside them as the same class: of
             ``millsight generate procedural``, or training splits of labelled pictures.
+        weights: Artifact with a detector to go on from, pretrained or finetuned. Family, backbone,
+            image size and width are then its own. By default a new one on ``training.backbone``.
         training: What decides the weights.
         gate: Refuse boxes, and maps they were made of, from which nothing can be learnt.
         freeze_backbone: Whether the backbone stays as it is (METHODS: the paper's default).
@@ -37,6 +40,7 @@ class PretrainDetectorConfig(TrainingCommandConfig):
 
     boxes: list[str] = field(default_factory=list)
     exact: list[str] = field(default_factory=list)
+    weights: str | None = None
     training: DetectorTrainingConfig = field(default_factory=DetectorTrainingConfig)
     gate: bool = True
     freeze_backbone: bool = True
@@ -49,32 +53,32 @@ def pretrain(config: PretrainDetectorConfig) -> Outcome:
     config.training.check()
     config.execution.check()
     untrained = config.training.backbone == CSPDARKNET or not config.training.pretrained
-    if untrained and config.freeze_backbone:
+    if untrained and config.weights is None and config.freeze_backbone:
         raise UserError(
             "--freeze_backbone would freeze random numbers: the backbone is untrained. Add "
             "--freeze_backbone false, or name a trained --training.backbone."
         )
     from millsight.pretraining.detector.exact_boxes import open_exact
-    from millsight.pretraining.detector.families import load_backbone_weights
     from millsight.pretraining.detector.pseudo_labels import open_boxes
     from millsight.pretraining.detector.run import Sources, make
+    from millsight.pretraining.detector.start import load_start
 
-    sources = Sources(open_boxes(config.boxes), open_exact(config.exact))
-    loaded = load_backbone_weights(config.training)
+    start = load_start(config.weights, config.training)
+    sources = Sources(open_boxes(config.boxes), open_exact(config.exact), start)
     recipe = Recipe(
         KIND,
         SCHEMA_VERSION,
         asdict(config.training)
         | {"freeze_backbone": config.freeze_backbone, "formats": config.formats},
         sources.inputs(),
-        {} if loaded is None else {"backbone": loaded.fingerprint},
+        start.fingerprints(),
     )
     path = config.path(recipe)
     artifact = config.find(recipe)
     if artifact is None:
         info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
         with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:
-            metrics = make(config, sources, loaded, draft, tracker)
+            metrics = make(config, sources, draft, tracker)
             tracker.summary(metrics)
             artifact = draft.commit(metrics)
     else:

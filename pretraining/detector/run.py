@@ -16,18 +16,17 @@ from millsight.platform.executors.training import Training
 from millsight.platform.fingerprints import Input
 from millsight.platform.tracking import Tracker
 from millsight.platform.training import Hardware, MetricLog, train, trainer_options
-from millsight.platform.weights import LoadedWeights
 from millsight.platform.weights.carry_over import ACCOUNT_FILE
 from millsight.pretraining.detector.box_quality import check_boxes
 from millsight.pretraining.detector.card import Provenance
 from millsight.pretraining.detector.commands import DETECTOR, PretrainDetectorConfig
 from millsight.pretraining.detector.config import DetectorTrainingConfig
 from millsight.pretraining.detector.exact_boxes import read_exact
-from millsight.pretraining.detector.families import build_detector
 from millsight.pretraining.detector.module import DetectorModule
 from millsight.pretraining.detector.pictures import BoxedPicture, BoxedPictures, DetectionData
 from millsight.pretraining.detector.pseudo_labels import read_boxes
 from millsight.pretraining.detector.release import release
+from millsight.pretraining.detector.start import Start
 
 CLASSES = ("anomaly",)
 COMPARED = 4
@@ -40,10 +39,12 @@ class Sources:
     Attributes:
         pseudo: Artifacts of ``millsight boxes``.
         exact: Sets with exact boxes.
+        start: Weights.
     """
 
     pseudo: Sequence[Artifact]
     exact: Sequence[Catalog]
+    start: Start
 
     def __post_init__(self) -> None:
         """Refuse nothing to learn from."""
@@ -53,7 +54,8 @@ class Sources:
     def inputs(self) -> dict[str, Input]:
         """Name them as an artifact's inputs."""
         named = {f"boxes_{at}": source.as_input() for at, source in enumerate(self.pseudo)}
-        return named | {f"exact_{at}": source.as_input() for at, source in enumerate(self.exact)}
+        named |= {f"exact_{at}": source.as_input() for at, source in enumerate(self.exact)}
+        return named | self.start.inputs()
 
     def pictures(self) -> list[BoxedPicture]:
         """Read them.
@@ -66,11 +68,7 @@ class Sources:
 
 
 def make(
-    config: PretrainDetectorConfig,
-    sources: Sources,
-    loaded: LoadedWeights | None,
-    draft: Draft,
-    tracker: Tracker,
+    config: PretrainDetectorConfig, sources: Sources, draft: Draft, tracker: Tracker
 ) -> dict[str, Any]:
     """Train and export; return the artifact's metrics.
 
@@ -85,9 +83,9 @@ def make(
             f"--training.batch_size {settings.batch_size}: there are {len(pictures)} pictures."
         )
     # What cannot be built leaves nothing behind.
-    detector, account = build_detector(settings, loaded)
+    detector, account = sources.start.build(settings, CLASSES)
     check_boxes(sources.pseudo, draft, refuse=config.gate)
-    account.tell(f"Backbone {settings.backbone}", draft.file(ACCOUNT_FILE))
+    account.tell(f"Start {config.weights or settings.backbone}", draft.file(ACCOUNT_FILE))
     detector.freeze_backbone(config.freeze_backbone)
     training = Training(
         DetectorModule(detector, settings),
@@ -107,7 +105,7 @@ def make(
         detector.cpu(),
         draft.file(DETECTOR),
         CLASSES,
-        provenance=Provenance(loaded, sources.inputs(), settings),
+        provenance=Provenance(sources.start.backbone, sources.inputs(), settings),
         metrics=metrics,
         examples=examples(pictures, config.formats),
     )

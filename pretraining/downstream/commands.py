@@ -31,6 +31,7 @@ class FinetuneConfig(TrainingCommandConfig):
             labelled ones; none is validated or predicted.
         extra_share: How often a synthetic picture takes the place of a labelled one with its class;
             a training has as many steps, and as many of each class, with them as without.
+        training: What decides the weights, with a ``seed``.
         formats: Written beside the weights and checked: ``onnx``.
         loaders: Processes that read pictures ahead; 0 reads them between the steps.
     """
@@ -42,6 +43,7 @@ class FinetuneConfig(TrainingCommandConfig):
     seeds: list[int] = field(default_factory=lambda: [0])
     extra: list[str] = field(default_factory=list)
     extra_share: float = 0.5
+    training: Any = None
     formats: list[Literal["onnx"]] = field(default_factory=list)
     loaders: int = 0
 
@@ -82,6 +84,11 @@ def by_seed(config: Config) -> dict[int, Config]:
         raise UserError(f"--seeds {config.seeds}: at least one, each once.")
     first = config.seeds[0]
     return {
-        seed: replace(config, output=None, resume=config.resume and seed == first)
+        seed: replace(
+            config,
+            output=None,
+            resume=config.resume and seed == first,
+            training=replace(config.training, seed=seed),
+        )
         for seed in config.seeds
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 from millsight.platform.artifacts import Artifact
 from millsight.platform.commands import Outcome
@@ -36,10 +36,7 @@ def classification(config: FinetuneClassificationConfig) -> Outcome:
     from millsight.pretraining.downstream.judging import CLASSIFICATION
     from millsight.pretraining.downstream.seeds import gather
 
-    runs = {
-        seed: finetune(replace(of_seed, training=replace(config.training, seed=seed)))
-        for seed, of_seed in settings.items()
-    }
+    runs = {seed: finetune(of_seed) for seed, of_seed in settings.items()}
     return gather(config, SEEDS_KIND, runs, CLASSIFICATION)
 
 

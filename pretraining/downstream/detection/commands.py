@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 from millsight.platform.artifacts import Artifact
 from millsight.platform.commands import Outcome
 from millsight.platform.fingerprints import Recipe
+from millsight.pretraining.detector.commands import FINETUNED_KIND
 from millsight.pretraining.downstream.commands import FinetuneConfig, by_seed, run_once
 from millsight.pretraining.downstream.detection.config import FinetuningConfig
 
-KIND = "detection"
+KIND = FINETUNED_KIND
 SEEDS_KIND = "detection_seeds"
 SCHEMA_VERSION = 1
 
@@ -20,9 +21,13 @@ class FinetuneDetectionConfig(FinetuneConfig):
     """Settings of ``millsight finetune detection``.
 
     Attributes:
+        weights: Artifact with a detector to start from, of ``millsight pretrain detector`` or of an
+            earlier finetuning: all but the layers that depend on other classes. Family, backbone,
+            image size and width are then its own. By default a new one on ``training.backbone``.
         training: What decides the weights, but for ``seed``.
     """
 
+    weights: str | None = None
     training: FinetuningConfig = field(default_factory=FinetuningConfig)
 
 
@@ -34,24 +39,22 @@ def detection(config: FinetuneDetectionConfig) -> Outcome:
     from millsight.pretraining.downstream.judging import DETECTION
     from millsight.pretraining.downstream.seeds import gather
 
-    runs = {
-        seed: finetune(replace(of_seed, training=replace(config.training, seed=seed)))
-        for seed, of_seed in settings.items()
-    }
+    runs = {seed: finetune(of_seed) for seed, of_seed in settings.items()}
     return gather(config, SEEDS_KIND, runs, DETECTION)
 
 
 def finetune(config: FinetuneDetectionConfig) -> Artifact:
     """Finetune with the one seed of ``config.training``, unless that is done."""
     from millsight.platform.catalog.catalog import load_data
+    from millsight.pretraining.detector.start import load_start
     from millsight.pretraining.downstream.detection.run import Sources, make
-    from millsight.pretraining.downstream.detection.start import load_start
     from millsight.pretraining.downstream.extra import as_settings, open_extra
 
     catalog = load_data(config.data, config.layout, config.category)
-    sources = Sources(catalog, load_start(config.training), open_extra(config.extra))
-    settings = asdict(config.training) | {"weights": None, "split": config.split}
-    settings["formats"] = config.formats
+    sources = Sources(
+        catalog, load_start(config.weights, config.training), open_extra(config.extra)
+    )
+    settings = asdict(config.training) | {"split": config.split, "formats": config.formats}
     settings |= as_settings(sources.extra, config.extra_share)
     recipe = Recipe(
         KIND,

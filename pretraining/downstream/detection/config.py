@@ -13,13 +13,9 @@ class FinetuningConfig(DetectorTrainingConfig, FewLabelsConfig):
     """Everything that decides the finetuned weights; everything learns but the frozen stages.
 
     Attributes:
-        weights: Artifact of ``millsight pretrain detector``, or of an earlier finetuning: all
-            layers start from it but those that depend on the classes. Family, backbone, image size
-            and width are then the detector's own.
         epochs: Passes over the labelled pictures.
     """
 
-    weights: str | None = None
     epochs: int = 50
 
     def check(self) -> None:

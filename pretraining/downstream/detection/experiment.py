@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from millsight.evaluation.metrics.results import BootstrapConfig, Row
 from millsight.evaluation.results import table as tables
@@ -13,15 +14,14 @@ from millsight.platform import storage
 from millsight.platform.artifacts import Artifact, Draft, open_artifact
 from millsight.platform.errors import UserError
 from millsight.pretraining.backbone.commands import KIND as BACKBONE
+from millsight.pretraining.detector.start import KINDS as DETECTORS
 from millsight.pretraining.downstream.comparison import ALL, compare_rows
 from millsight.pretraining.downstream.detection.commands import FinetuneDetectionConfig, finetune
-from millsight.pretraining.downstream.detection.config import FinetuningConfig
 from millsight.pretraining.downstream.detection.experiment_commands import (
     SCRATCH,
     DetectionExperimentConfig,
 )
 from millsight.pretraining.downstream.detection.experiment_table import ROWS_FILE
-from millsight.pretraining.downstream.detection.start import KINDS as DETECTORS
 from millsight.pretraining.downstream.judging import DETECTION, judge_run
 
 
@@ -47,9 +47,7 @@ def finetune_all(config: DetectionExperimentConfig) -> dict[Key, Artifact]:
         UserError: As ``millsight finetune detection``.
         RuntimeError: If a training died too often on Ray; the others are done.
     """
-    starts = {
-        name: start_from(source, config.training) for name, source in config.named_starts().items()
-    }
+    starts = {name: start_from(source) for name, source in config.named_starts().items()}
     keys = {
         str(key): key
         for count in config.labelled
@@ -70,32 +68,47 @@ def finetune_all(config: DetectionExperimentConfig) -> dict[Key, Artifact]:
     return {keys[name]: artifact for name, artifact in found.items()}
 
 
-def start_from(source: str, training: FinetuningConfig) -> FinetuningConfig:
-    """Return the settings that start from an artifact, a source of weights, or nothing.
+@dataclass(frozen=True, slots=True)
+class From:
+    """What the settings of a finetuning name its start by.
+
+    Attributes:
+        weights: A whole detector.
+        training: Settings of a new one's backbone.
+    """
+
+    weights: str | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+def start_from(source: str) -> From:
+    """Return how to start from an artifact, a source of weights, or nothing.
 
     Raises:
         UserError: If there is neither a backbone nor a detector.
     """
     if source == SCRATCH:
-        return replace(training, pretrained=False)
+        return From(training={"pretrained": False})
     kind, _, rest = source.partition(":")
     if rest and not rest.startswith("//"):
-        return replace(training, backbone=source)
+        return From(training={"backbone": source})
     artifact = open_artifact(source)
     kind = artifact.manifest["kind"]
     if kind in DETECTORS:
-        return replace(training, weights=artifact.path)
+        return From(weights=artifact.path)
     if kind == BACKBONE:
-        return replace(training, backbone=f"path:{artifact.path}/backbone")
+        return From(training={"backbone": f"path:{artifact.path}/backbone"})
     raise UserError(f"--starts {source}: holds {kind!r}, neither a backbone nor a detector.")
 
 
 def settings_of(
-    config: DetectionExperimentConfig, start: FinetuningConfig, key: Key
+    config: DetectionExperimentConfig, start: From, key: Key
 ) -> FinetuneDetectionConfig:
     """Return the settings of one training."""
     epochs = config.epochs(key.labelled)
-    training = replace(start, labelled=key.labelled, seed=key.seed, epochs=epochs)
+    training = replace(
+        config.training, labelled=key.labelled, seed=key.seed, epochs=epochs, **start.training
+    )
     if config.steps is not None and key.labelled is not None:
         training = replace(training, validate_every=max(1, epochs // config.validations))
     on_ray = config.execution.executor == "ray"
@@ -106,6 +119,7 @@ def settings_of(
         layout=config.layout,
         category=config.category,
         split=config.split,
+        weights=start.weights,
         training=training,
         tracking=config.tracking,
         accelerator="cpu" if hidden else config.accelerator,

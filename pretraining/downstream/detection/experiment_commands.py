@@ -18,7 +18,7 @@ KIND = "detection_experiment"
 SCHEMA_VERSION = 1
 SCRATCH = "scratch"
 # What an experiment sets itself, for each training.
-TAKEN = ("weights", "labelled", "seed")
+TAKEN = ("labelled", "seed")
 
 
 @dataclass(kw_only=True)

@@ -22,6 +22,7 @@ from millsight.pretraining.detector.module import DetectorModule
 from millsight.pretraining.detector.release import release
 from millsight.pretraining.detector.run import examples, options
 from millsight.pretraining.detector.selection import Selection
+from millsight.pretraining.detector.start import Start
 from millsight.pretraining.downstream.detection.commands import FinetuneDetectionConfig
 from millsight.pretraining.downstream.detection.extra import (
     MixedDetectionData,
@@ -30,7 +31,6 @@ from millsight.pretraining.downstream.detection.extra import (
 )
 from millsight.pretraining.downstream.detection.labelled import choose
 from millsight.pretraining.downstream.detection.outputs import write_predictions
-from millsight.pretraining.downstream.detection.start import Start
 from millsight.pretraining.downstream.extra import as_inputs
 from millsight.pretraining.downstream.finetuning import count_pictures, fit_best
 
@@ -69,8 +69,8 @@ def make(
     extra = read_extra(sources.extra, data.classes)
     tell_classes(data.learned, extra, data.classes)
     data.require(settings.batch_size)
-    detector, account = sources.start.build(settings, len(data.classes))
-    account.tell(f"Start {settings.weights or settings.backbone}", draft.file(ACCOUNT_FILE))
+    detector, account = sources.start.build(settings, data.classes)
+    account.tell(f"Start {config.weights or settings.backbone}", draft.file(ACCOUNT_FILE))
     detector.freeze_backbone(False)
     share = config.extra_share
     best = storage.absolute(draft.file(artifacts.BEST))

@@ -25,6 +25,7 @@ from millsight.platform.fingerprints import Recipe
 from millsight.platform.tracking import TrackingConfig
 from millsight.pretraining.downstream.detection.config import FinetuningConfig
 from millsight.pretraining.downstream.detection.experiment import (
+    From,
     Key,
     settings_of,
     start_from,
@@ -261,24 +262,23 @@ def test_few_pictures_are_seen_more_often():
     )
     config.check()
     of = {
-        count: settings_of(config, config.training, Key("a", count, 0)).training
-        for count in (50, 500, None)
+        count: settings_of(config, From(), Key("a", count, 0)).training for count in (50, 500, None)
     }
     # 50 pictures are 6 whole batches of 8; 500 are 62.
     assert [of[count].epochs for count in (50, 500, None)] == [100, 10, 7]
     assert [of[count].validate_every for count in (50, 500, None)] == [10, 1, 3]
     alike = replace(config, steps=None)
-    assert settings_of(alike, config.training, Key("a", 50, 0)).training.epochs == 7
+    assert settings_of(alike, From(), Key("a", 50, 0)).training.epochs == 7
 
 
 def test_trainings_on_ray_get_what_a_worker_has(made):
     config = replace(made[0], execution=TaskExecutionConfig("ray", cpus_per_worker=3))
     key = Key("a", 5, 0)
-    assert settings_of(config, TRAINING, key).threads == 3
+    assert settings_of(config, From(), key).threads == 3
     without = replace(config, accelerator="auto")
-    assert settings_of(without, TRAINING, key).accelerator == "cpu"
+    assert settings_of(without, From(), key).accelerator == "cpu"
     with_gpu = replace(without, execution=replace(config.execution, gpus_per_worker=0.5))
-    assert settings_of(with_gpu, TRAINING, key).accelerator == "auto"
+    assert settings_of(with_gpu, From(), key).accelerator == "auto"
 
 
 def test_what_a_start_may_be(tmp_path):
@@ -288,16 +288,15 @@ def test_what_a_start_may_be(tmp_path):
         (folder / "artifact.json").write_text(json.dumps({"kind": kind}))
         return str(folder)
 
-    assert start_from("scratch", TRAINING) == replace(TRAINING, pretrained=False)
-    assert start_from("timm:resnet50", TRAINING) == replace(TRAINING, backbone="timm:resnet50")
+    assert start_from("scratch") == From(training={"pretrained": False})
+    assert start_from("timm:resnet50") == From(training={"backbone": "timm:resnet50"})
     detector, backbone = artifact("detector"), artifact("backbone")
-    assert start_from(detector, TRAINING) == replace(TRAINING, weights=detector)
-    wanted = replace(TRAINING, backbone=f"path:{backbone}/backbone")
-    assert start_from(backbone, TRAINING) == wanted
+    assert start_from(detector) == From(weights=detector)
+    assert start_from(backbone) == From(training={"backbone": f"path:{backbone}/backbone"})
     with pytest.raises(UserError, match="'maps', neither a backbone nor a detector"):
-        start_from(artifact("maps"), TRAINING)
+        start_from(artifact("maps"))
     with pytest.raises(UserError, match="is not a finished artifact"):
-        start_from("nowhere", TRAINING)
+        start_from("nowhere")
 
 
 @pytest.mark.parametrize(
@@ -312,7 +311,7 @@ def test_what_a_start_may_be(tmp_path):
         ({"labelled": [1]}, "less than --training.batch_size 2"),
         ({"seeds": []}, "--seeds"),
         ({"steps": 0}, "--steps"),
-        ({"training": replace(TRAINING, weights="x")}, "--training.weights: an experiment has"),
+        ({"training": replace(TRAINING, labelled=5)}, "--training.labelled: an experiment has"),
         ({"execution": TaskExecutionConfig(workers=2)}, "--execution.executor ray"),
     ],
 )

@@ -18,8 +18,8 @@ from millsight.platform.catalog.catalog import load_data
 from millsight.platform.catalog.synthetic import COMPOSED, mark_png
 from millsight.platform.errors import UserError
 from millsight.pretraining.detector.export import load_detector, read_class_names
+from millsight.pretraining.detector.start import load_start
 from millsight.pretraining.downstream.detection.config import FinetuningConfig
-from millsight.pretraining.downstream.detection.start import load_start
 
 TINY = [
     *("--training.backbone", "random:timm:test_efficientnet?seed=0", "--training.image_size", "64"),
@@ -128,10 +128,10 @@ def test_a_pretrained_detector_is_started_from(
     assert "Pretrained already" in capsys.readouterr().out
 
     output = tmp_path / "out"
-    start = ["--training.weights", pretrained.path, "--training.learning_rate", "1e-9"]
+    start = ["--weights", pretrained.path, "--training.learning_rate", "1e-9"]
     assert finetune(data, output, *start, "--training.epochs", "1") == 0
     said = capsys.readouterr().out
-    assert "pretrained knows 1, the labelled pictures have 2; the layers" in said
+    assert "pretrained knows 1, the pictures here have 2; the layers" in said
     (run,) = runs_of(output)
     assert run.manifest["inputs"]["detector"]["fingerprint"] == pretrained.fingerprint
     after = load_detector(run.file("detector"))
@@ -161,16 +161,45 @@ def test_a_finetuned_detector_may_be_started_from(
     finetuned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = runs_of(finetuned)[0]
-    config = FinetuningConfig(weights=run.path)
-    detector, told = load_start(config).build(config, 5)
-    assert "knows 2, the labelled pictures have 5;" in capsys.readouterr().out
+    start, config = load_start(run.path, FinetuningConfig()), FinetuningConfig()
+    detector, told = start.build(config, "abcde")
+    assert "knows 2, the pictures here have 5;" in capsys.readouterr().out
     assert detector.n_classes == 5
     learned, state = load_detector(run.file("detector")).state_dict(), detector.state_dict()
     assert all(torch.equal(state[name], learned[name]) for name in told.loaded)
     assert told.skipped == told.new
     assert all("box_predictor" in name for name in told.new)
+    _, told = start.build(config, "ab")
+    assert "knows 2, the pictures here have 2 others;" in capsys.readouterr().out
+    assert told.new
+    detector, told = start.build(config, read_class_names(run.file("detector")))
+    assert capsys.readouterr().out == ""
+    assert not told.new
+    assert _equal(detector.state_dict(), learned)
     with pytest.raises(UserError, match="holds 'detection_seeds'; name an artifact of"):
-        load_start(FinetuningConfig(weights=str(finetuned)))
+        load_start(str(finetuned), config)
+
+
+def test_pretraining_goes_on_from_a_detector(finetuned: Path, tmp_path: Path) -> None:
+    run = runs_of(finetuned)[0]
+    boxes = pseudo_boxes(tmp_path)
+
+    def pretrain(start: str, name: str, *words: str) -> Artifact:
+        output = tmp_path / name
+        where = ["--output", str(output), "--tracking.directory", str(tmp_path / "t")]
+        settings = ["--training.batch_size", "4", "--training.epochs", "1", "--threads", "1"]
+        learned = ["pretrain", "detector", "--boxes", boxes.path, "--weights", start, *settings]
+        assert cli.main([*learned, *where, *words]) == 0
+        return open_artifact(output, kind="detector")
+
+    first = pretrain(run.path, "first")
+    assert first.manifest["inputs"]["detector"]["fingerprint"] == run.fingerprint
+    assert read_class_names(first.file("detector")) == ["anomaly"]
+    second = pretrain(first.path, "second", "--training.learning_rate", "1e-9")
+    assert {line.partition(" ")[0] for line in account(second)} == {"loaded"}
+    before, after = (load_detector(one.file("detector")).state_dict() for one in (first, second))
+    # Frozen, also its norms; the rest hardly moved at this rate, the head of the classes included.
+    assert all((before[name] - after[name]).abs().max() < 1e-4 for name in before)
 
 
 def test_pictures_that_cannot_be_read_are_set_aside_and_unknown_classes_missed(
@@ -217,7 +246,7 @@ def test_pictures_that_break_after_the_catalog_was_made_are_set_aside(tmp_path: 
         (["--seeds", "[1,1]"], "each once"),
         (["--training.family", "d_fine"], "--training.image_size 64: at least 128 for d_fine"),
         (["--training.validate_every", "3"], "nothing would ever be validated"),
-        (["--training.weights", "nowhere"], "nowhere is not a finished artifact"),
+        (["--weights", "nowhere"], "nowhere is not a finished artifact"),
         (["--resume", "true"], "--resume: "),
         (["--resume", "true", "--fresh", "true"], "name one of them"),
         (["--training.learning_rate", "1e30"], "--training.learning_rate"),

@@ -13,6 +13,7 @@ from millsight.platform.cli import main
 from millsight.platform.errors import UserError
 from millsight.pretraining.detector.exact_boxes import mask_boxes, open_exact, read_exact
 from millsight.pretraining.detector.run import Sources
+from millsight.pretraining.detector.start import Start
 
 
 @pytest.fixture
@@ -53,11 +54,11 @@ def test_boxes_of_a_mask_hold_its_pixels_and_join_neighbours():
 
 def test_both_kinds_are_inputs_and_neither_is_an_error(steel, tmp_path):
     pseudo, exact = [pseudo_boxes(tmp_path / "pseudo")], open_exact([str(steel)])
-    both = Sources(pseudo, exact)
+    both = Sources(pseudo, exact, Start(None, None))
     assert len(both.pictures()) == 8 + 12
     assert set(both.inputs()) == {"boxes_0", "exact_0"}
     with pytest.raises(UserError, match="name at least one artifact of `millsight boxes`"):
-        Sources([], [])
+        Sources([], [], Start(None, None))
 
 
 def test_a_set_without_a_box_is_refused(steel, tmp_path):

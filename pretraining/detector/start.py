@@ -1,7 +1,8 @@
-"""What finetuning starts from: a pretrained detector, or a backbone under a new one."""
+"""What a training starts from: a whole detector, or a backbone under a new one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,20 +12,19 @@ from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Input
 from millsight.platform.weights import LoadedWeights
 from millsight.platform.weights.carry_over import CarryOver
-from millsight.pretraining.detector.commands import DETECTOR, KIND
-from millsight.pretraining.detector.export import load_detector
+from millsight.pretraining.detector.commands import DETECTOR, FINETUNED_KIND, KIND
+from millsight.pretraining.detector.config import DetectorTrainingConfig
+from millsight.pretraining.detector.export import load_detector, read_class_names
 from millsight.pretraining.detector.families import build_detector, load_backbone_weights
 from millsight.pretraining.detector.interface import Detector
-from millsight.pretraining.downstream.detection.commands import KIND as FINETUNED
-from millsight.pretraining.downstream.detection.config import FinetuningConfig
 
 # Both hold a detector's folder.
-KINDS = (KIND, FINETUNED)
+KINDS = (KIND, FINETUNED_KIND)
 
 
 @dataclass(frozen=True)
 class Start:
-    """What finetuning starts from.
+    """What a training starts from.
 
     Attributes:
         detector: Artifact with a pretrained or finetuned detector, if there is one.
@@ -42,22 +42,34 @@ class Start:
         """Name the backbone among an artifact's weights."""
         return {} if self.backbone is None else {"backbone": self.backbone.fingerprint}
 
-    def build(self, config: FinetuningConfig, n_classes: int) -> tuple[Detector, CarryOver]:
-        """Return the detector, new only where the classes matter, and the account of its tensors.
+    def build(
+        self, config: DetectorTrainingConfig, classes: Sequence[str]
+    ) -> tuple[Detector, CarryOver]:
+        """Return the detector, and the account of its tensors.
+
+        Of another detector all is kept if it knows the same classes, and else all but the layers
+        that depend on them.
+
+        Args:
+            config: Family and sizes of a new detector; seed of what starts anew.
+            classes: Names by label.
 
         Raises:
             UserError: If the detector's folder is damaged, or the family does not fit the backbone.
         """
         if self.detector is None:
-            return build_detector(config, self.backbone, n_classes)
-        detector = load_detector(self.detector.file(DETECTOR))
-        print(
-            f"Classes: {self.detector.path} knows {detector.n_classes}, the labelled pictures have "
-            f"{n_classes}; the layers that depend on them start anew."
-        )
+            return build_detector(config, self.backbone, len(classes))
+        folder = self.detector.file(DETECTOR)
+        detector, known = load_detector(folder), read_class_names(folder)
         before = {name: tensor.data_ptr() for name, tensor in detector.state_dict().items()}
-        torch.manual_seed(config.seed)
-        detector.reset_classes(n_classes)
+        if known != list(classes):
+            print(
+                f"Classes: {self.detector.path} knows {len(known)}, the pictures here have "
+                f"{len(classes)}{' others' if len(known) == len(classes) else ''}; the layers that "
+                "depend on them start anew."
+            )
+            torch.manual_seed(config.seed)
+            detector.reset_classes(len(classes))
         after = detector.state_dict()
         new = {name for name, tensor in after.items() if tensor.data_ptr() != before.get(name)}
         return detector, CarryOver(
@@ -67,18 +79,22 @@ class Start:
         )
 
 
-def load_start(config: FinetuningConfig) -> Start:
-    """Open what the configuration names.
+def load_start(weights: str | None, config: DetectorTrainingConfig) -> Start:
+    """Open what a training starts from.
+
+    Args:
+        weights: Artifact with a detector; ``None`` for the backbone of ``config``.
+        config: Names the backbone.
 
     Raises:
         UserError: If it is missing, or no detector.
     """
-    if config.weights is None:
+    if weights is None:
         return Start(None, load_backbone_weights(config))
-    detector = open_artifact(config.weights)
+    detector = open_artifact(weights)
     if detector.manifest["kind"] not in KINDS:
         raise UserError(
-            f"--training.weights {config.weights}: holds {detector.manifest['kind']!r}; name an "
-            "artifact of `millsight pretrain detector`, or of an earlier finetuning of a detector."
+            f"--weights {weights}: holds {detector.manifest['kind']!r}; name an artifact of "
+            "`millsight pretrain detector`, or of one finetuning of a detector."
         )
     return Start(detector, None)
