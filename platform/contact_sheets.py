@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from millsight.platform import storage
+from millsight.platform.artifacts import Draft
+from millsight.platform.tracking import Tracker
 
 Picture = NDArray[np.uint8]
 Item = TypeVar("Item")
@@ -48,14 +52,11 @@ def in_rows(items: Sequence[Item], columns: int) -> list[Sequence[Item]]:
     return [items[at : at + columns] for at in range(0, len(items), columns)]
 
 
-def draw_tiles(rows: Sequence[Sequence[Picture]]) -> bytes:
-    """Lay out tiles on white, each in a place as large as the largest.
+def lay_out(rows: Sequence[Sequence[Picture]]) -> Picture:
+    """Lay out tiles on white, each in a place as large as the largest: ``(H, W, 3)`` uint8.
 
     Args:
         rows: ``(h, w, 3)`` uint8 tiles, at least one.
-
-    Returns:
-        A JPEG.
     """
     sizes = [tile.shape[:2] for row in rows for tile in row]
     down, right = (max(edges) + GAP for edges in zip(*sizes, strict=True))
@@ -65,6 +66,23 @@ def draw_tiles(rows: Sequence[Sequence[Picture]]) -> bytes:
         for x, tile in enumerate(row):
             top, left = GAP + y * down, GAP + x * right
             sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-    file = io.BytesIO()
-    Image.fromarray(sheet).save(file, "JPEG", quality=QUALITY)
-    return file.getvalue()
+    return sheet
+
+
+def write_sheets(
+    sheets: Mapping[str, Sequence[Sequence[Picture]]], draft: Draft, tracker: Tracker
+) -> None:
+    """Write sheets into an artifact, and show them to those who watch the run.
+
+    Args:
+        sheets: Rows of tiles by the name of the JPEG.
+        draft: The artifact.
+        tracker: Of the run.
+    """
+    drawn = {name: lay_out(rows) for name, rows in sheets.items()}
+    for name, sheet in drawn.items():
+        file = io.BytesIO()
+        Image.fromarray(sheet).save(file, "JPEG", quality=QUALITY)
+        storage.write_bytes(draft.file(name), file.getvalue())
+    if drawn:
+        tracker.log_pictures("sheets", drawn)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from millsight.generators.export.export import Exported
 from millsight.generators.export.files import PROVENANCE
-from millsight.platform import storage
+from millsight.platform import markdown, storage
 
 CARD = "README.md"
 
@@ -63,7 +63,7 @@ def write_card(card: Card, exported: Exported) -> None:
 def render_card(card: Card, exported: Exported) -> str:
     """Return the card as Markdown."""
     blocks = [
-        f"# {_line(card.title)}",
+        f"# {markdown.plain(card.title)}",
         f"{exported.pictures} synthetic pictures with masks and boxes. **They are no photographs**:"
         " every PNG says so in its IPTC Digital Source Type. Train on them beside real pictures; "
         "never test on them.",
@@ -110,16 +110,5 @@ def _share(part: int, whole: int) -> str:
 
 
 def _table(header: tuple[str, ...], rows: Iterable[Sequence[object]]) -> str:
-    found = [tuple(_line(str(value)) for value in row) for row in rows]
-    if not found:
-        return "None."
-    ruled = [header, ("---",) * len(header), *found]
-    return "\n".join(f"| {' | '.join(row)} |" for row in ruled)
-
-
-def _line(text: str) -> str:
-    """Keep text from strangers, such as a class's name, from ending a cell or starting markup."""
-    plain = " ".join(text.split()).replace("\\", "\\\\")
-    for sign in "|<>[]`*":
-        plain = plain.replace(sign, f"\\{sign}")
-    return plain
+    found = [tuple(markdown.plain(str(value)) for value in row) for row in rows]
+    return markdown.table([header, *found]) if found else "None."

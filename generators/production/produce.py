@@ -135,7 +135,7 @@ def _fill(
 
     exported = export(accepted(), draft.file(SET), config.format, (config.spec.label,))
     print(collection.to_text())
-    sheets.write(draft)
+    sheets.write(draft, tracker)
     found = collection.summary()
     _finish(config, draft, exported, card_of(config, sources, found))
     return found | {"filters": chain.describe()}

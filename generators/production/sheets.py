@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from millsight.generators.samples import Generated
-from millsight.platform import storage
 from millsight.platform.artifacts import Draft
-from millsight.platform.contact_sheets import Picture, captioned, draw_tiles, fitted, in_rows
+from millsight.platform.contact_sheets import Picture, captioned, fitted, in_rows, write_sheets
+from millsight.platform.tracking import Tracker
 
 ACROSS, MOST = 4, 48
 OUTLINE = (255, 60, 60)
@@ -31,11 +31,11 @@ class Sheets:
             reasons = [verdict.name for verdict in generated.verdicts if not verdict.accepted]
             tiles.append(_tile(generated, ", ".join(reasons) or f"{generated.request.index}"))
 
-    def write(self, draft: Draft) -> None:
-        """Write those sheets that have something on them."""
-        for name, tiles in ((ACCEPTED, self._accepted), (REJECTED, self._rejected)):
-            if tiles:
-                storage.write_bytes(draft.file(name), draw_tiles(in_rows(tiles, ACROSS)))
+    def write(self, draft: Draft, tracker: Tracker) -> None:
+        """Write and show those sheets that have something on them."""
+        tiles = {ACCEPTED: self._accepted, REJECTED: self._rejected}
+        sheets = {name: in_rows(some, ACROSS) for name, some in tiles.items() if some}
+        write_sheets(sheets, draft, tracker)
 
 
 def _tile(generated: Generated, caption: str) -> Picture:

@@ -1,4 +1,4 @@
-"""Every measure of a generated set in one place."""
+"""Every measure of generated pictures of one class in one place."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millsight.generators.quality.diversity import intra_cluster_diversity
-from millsight.generators.quality.features import FeatureNet
 from millsight.generators.quality.fid import LEAST, frechet_distance
 from millsight.generators.quality.kid import kernel_inception_distance
 from millsight.generators.quality.manifold import compare_manifolds
 from millsight.generators.quality.memorisation import nearest_real
 
-Picture = NDArray[np.uint8]
+Features = NDArray[np.float32]
 
 
 def measure_quality(
-    real: Sequence[Picture],
-    generated: Sequence[Picture],
-    network: FeatureNet,
+    real: Features,
+    generated: Features,
     *,
-    learned: Sequence[Picture] | None = None,
+    learned: Features | None = None,
     objects: Sequence[str] | None = None,
     neighbours: int = 3,
 ) -> dict[str, Any]:
-    """Compare generated pictures of one class with real ones.
+    """Compare generated pictures of one class with real ones, by features of one network.
 
     KID, precision, recall, density and coverage, and from 500 pictures on each side the FID, say
     how like the real pictures they are: give real ones that nothing was learned from. Intra-cluster
@@ -37,42 +35,39 @@ def measure_quality(
     came back: give them as ``learned``.
 
     Args:
-        real: ``(H, W, 3)`` uint8 each, at least 2; crops, where generated ones are.
-        generated: Likewise.
-        network: In whose features.
-        learned: Pictures learned from, at least 2; by default ``real``.
+        real: ``(M, D)``, M at least 2; of crops, where generated ones are.
+        generated: ``(N, D)``, N at least 2.
+        learned: ``(L, D)`` of pictures learned from, L at least 2; by default ``real``.
         objects: Physical objects of the pictures learned from, one each; see ``nearest_real``.
         neighbours: For precision and recall, which need more pictures than that on each side.
 
     Returns:
-        JSON-like: ``features`` (source and hash of the network), ``n_real``, ``n_generated``,
-        ``n_learned``, ``kid``, ``fid``, ``precision``, ``recall``, ``density``, ``coverage``,
-        ``neighbours``, ``ic_diversity`` and ``memorisation``; ``None`` where there are too few
-        pictures for one.
+        JSON-like: ``n_real``, ``n_generated``, ``n_learned``, ``kid``, ``fid``, ``precision``,
+        ``recall``, ``density``, ``coverage``, ``neighbours``, ``ic_diversity`` and
+        ``memorisation``; ``None`` where there are too few pictures for one.
 
     Raises:
         UserError: If a set holds fewer than 2 pictures.
     """
-    x, y = network(real), network(generated)
-    z = x if learned is None else network(learned)
-    enough = min(len(x), len(y))
-    overlap = asdict(compare_manifolds(x, y, neighbours)) if enough > neighbours else _nothing()
+    sources = real if learned is None else learned
+    enough = min(len(real), len(generated))
+    overlap = (
+        asdict(compare_manifolds(real, generated, neighbours)) if enough > neighbours else NOTHING
+    )
     names = None if objects is None else np.array(objects)
-    diversity = asdict(intra_cluster_diversity(z, y))
+    diversity = asdict(intra_cluster_diversity(sources, generated))
     if math.isnan(diversity["value"]):
         diversity["value"] = None
     return {
-        "features": network.describe(),
-        "n_real": len(x),
-        "n_generated": len(y),
-        "n_learned": len(z),
-        "kid": kernel_inception_distance(x, y),
-        "fid": frechet_distance(x, y) if enough >= LEAST else None,
+        "n_real": len(real),
+        "n_generated": len(generated),
+        "n_learned": len(sources),
+        "kid": kernel_inception_distance(real, generated),
+        "fid": frechet_distance(real, generated) if enough >= LEAST else None,
         **overlap,
         "ic_diversity": diversity,
-        "memorisation": nearest_real(z, y, names).to_dict(),
+        "memorisation": nearest_real(sources, generated, names).to_dict(),
     }
 
 
-def _nothing() -> dict[str, None]:
-    return dict.fromkeys(("precision", "recall", "density", "coverage", "neighbours"))
+NOTHING = dict.fromkeys(("precision", "recall", "density", "coverage", "neighbours"))

@@ -10,11 +10,10 @@ import torch
 
 from millsight.evaluation import anomaly_maps
 from millsight.evaluation.anomaly_maps import AnomalyMap, read_maps
-from millsight.platform import storage
 from millsight.platform.artifacts import Artifact, Draft, open_artifact
 from millsight.platform.catalog.catalog import Catalog, load_data
 from millsight.platform.catalog.pictures import require_pictures
-from millsight.platform.contact_sheets import draw_tiles
+from millsight.platform.contact_sheets import write_sheets
 from millsight.platform.errors import UserError
 from millsight.platform.executors.training import Training
 from millsight.platform.fingerprints import Input
@@ -120,7 +119,7 @@ def make(
     module = build_module(loaded, settings, len(sources.categories))
     masked = sources.masked()
     named = f"--maps {', '.join(config.maps)}"
-    check_maps(lambda: sources.maps, draft, named, refuse=config.gate)
+    check_maps(lambda: sources.maps, draft, tracker, named, refuse=config.gate)
     before = _look(module, masked, settings.image_size)
     floor = 0.0 if settings.compat == "official" and settings.floor is None else settings.floor
     targets = to_targets(sources.maps, floor)
@@ -145,7 +144,7 @@ def make(
         learned = [MaskedMap(item, masks[item.uri]) for item in targets if item.uri in masks]
         metrics["defect_energy_maps"] = measure_targets(learned, settings.image_size)
         rows = attention_rows(masked, before, after)
-        storage.write_bytes(draft.file(ATTENTION_SHEET), draw_tiles(rows))
+        write_sheets({ATTENTION_SHEET: rows}, draft, tracker)
     metrics["files"] = export_backbone(module.task.backbone, loaded, draft.file(BACKBONE))
     write_card(draft.file(f"{BACKBONE}/README.md"), settings, sources.inputs(), loaded, metrics)
     return metrics

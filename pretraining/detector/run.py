@@ -84,7 +84,7 @@ def make(
         )
     # What cannot be built leaves nothing behind.
     detector, account = sources.start.build(settings, CLASSES)
-    check_boxes(sources.pseudo, draft, refuse=config.gate)
+    check_boxes(sources.pseudo, draft, tracker, refuse=config.gate)
     account.tell(f"Start {config.weights or settings.backbone}", draft.file(ACCOUNT_FILE))
     detector.freeze_backbone(config.freeze_backbone)
     training = Training(

@@ -7,6 +7,7 @@ from typing import Any
 
 from millsight.evaluation.metrics.results import Row
 from millsight.evaluation.metrics.seeds import format_over_seeds, over_seeds
+from millsight.platform import markdown
 
 ALL = "all"
 Measured = Mapping[tuple[str, int | None], Sequence[Row]]
@@ -66,10 +67,4 @@ def describe_rows(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, str])
         (str(row["labelled"] or ALL), title(row), *(cell(row, name) for name in metrics))
         for row in rows
     ]
-    return markdown([("labelled", "start", *metrics.values()), *lines])
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table, its heading first."""
-    heading, *cells = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([heading, "|" + "---|" * len(rows[0]), *cells])
+    return markdown.table([("labelled", "start", *metrics.values()), *lines])

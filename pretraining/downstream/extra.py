@@ -1,4 +1,4 @@
-"""Synthetic pictures to learn beside the labelled ones: sets, and how they are mixed in."""
+"""Synthetic pictures to learn beside the labelled ones, and how they are mixed in."""
 
 from __future__ import annotations
 
@@ -9,30 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from millsight.platform import storage
-from millsight.platform.catalog.catalog import FILE, Catalog, load_data
-from millsight.platform.catalog.layouts.tree import Tree
+from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.catalog.sample import Sample
 from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Input
-
-
-def open_extra(sets: Sequence[str]) -> list[Catalog]:
-    """Open sets of synthetic pictures; one of which nothing was accepted is left out, and named.
-
-    Raises:
-        UserError: If one cannot be read, or has a photograph: that would be one more labelled
-            picture, which nobody counted.
-    """
-    found = [(path, load_data(path)) for path in sets if not _is_empty(path)]
-    for path, catalog in found:
-        real = next((sample for sample in catalog if sample.synthetic is None), None)
-        if real is not None:
-            raise UserError(
-                f"--extra {path}: {real.uri} is not marked as synthetic; photographs belong into "
-                "--data, where they are counted and divided."
-            )
-    return [catalog for _, catalog in found]
 
 
 def as_inputs(extra: Sequence[Catalog]) -> dict[str, Input]:
@@ -132,12 +112,3 @@ def stand_ins(
         np.array(sorted({at for name in classes for at in by_class.get(name, ())}), np.int64)
         for classes in real
     ]
-
-
-def _is_empty(path: str) -> bool:
-    """Say, also to people, whether a folder is there that holds no picture at all."""
-    fs, local = storage.filesystem(path.rstrip("/"))
-    empty = fs.isdir(local) and not fs.exists(f"{local}/{FILE}") and not Tree(path).pictures
-    if empty:
-        print(f"--extra {path}: holds no picture; its class is learnt from real ones alone.")
-    return empty

@@ -9,6 +9,8 @@ from typing import Any
 
 from millsight.platform import storage
 from millsight.platform.artifacts import Draft
+from millsight.platform.contact_sheets import write_sheets
+from millsight.platform.tracking import Tracker
 from millsight.pretraining.map_quality.contact_sheet import choose, contact_sheet
 from millsight.pretraining.map_quality.gate import find_faults, require_fit
 from millsight.pretraining.map_quality.measures import Maps, measure_maps
@@ -20,6 +22,7 @@ QUALITY_FILE = "map_quality.json"
 def check_maps(
     maps: Maps,
     draft: Draft,
+    tracker: Tracker,
     named: str,
     *,
     refuse: bool,
@@ -30,6 +33,7 @@ def check_maps(
     Args:
         maps: Called for each pass; may yield none where only their boxes are left.
         draft: Gets ``map_quality.json`` and ``maps.jpg``.
+        tracker: Is shown the sheet.
         named: Flag and what the user gave it.
         refuse: Whether faults end the run.
         reports: ``report.json`` of each artifact of pseudo boxes.
@@ -40,10 +44,9 @@ def check_maps(
     measured = measure_maps(maps)
     text = json.dumps([asdict(quality) for quality in measured], indent=2)
     storage.write_bytes(draft.file(QUALITY_FILE), f"{text}\n".encode())
-    sheet = draft.file(MAPS_SHEET)
     if measured:
-        storage.write_bytes(sheet, contact_sheet(choose(maps())))
+        write_sheets({MAPS_SHEET: contact_sheet(choose(maps()))}, draft, tracker)
     faults = find_faults(measured)
     faults += [fault for report in reports for fault in find_faults((), report)]
     if refuse:
-        require_fit(faults, named, sheet)
+        require_fit(faults, named, draft.file(MAPS_SHEET))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from millsight.evaluation.anomaly_maps import AnomalyMap
 from millsight.evaluation.reports.overlay import color
 from millsight.platform.catalog.pictures import PictureError, open_picture
-from millsight.platform.contact_sheets import draw_tiles, tile_size
+from millsight.platform.contact_sheets import tile_size
 
 PER_CATEGORY = 8
 
@@ -36,13 +36,9 @@ def choose(maps: Iterable[AnomalyMap], n: int = PER_CATEGORY) -> dict[str, list[
     return {name: chosen[name][:n] for name in sorted(chosen)}
 
 
-def contact_sheet(chosen: Mapping[str, Sequence[AnomalyMap]]) -> bytes:
-    """Draw two rows per category: the pictures, and their maps in one scale of colour.
-
-    Returns:
-        A JPEG.
-    """
-    return draw_tiles([row for maps in chosen.values() for row in _rows(maps)])
+def contact_sheet(chosen: Mapping[str, Sequence[AnomalyMap]]) -> list[Sequence[Rgb]]:
+    """Return two rows of tiles per category: pictures, and their maps in one scale of colour."""
+    return [row for maps in chosen.values() for row in _rows(maps)]
 
 
 def picture_tile(uri: str, size: tuple[int, int]) -> Rgb:

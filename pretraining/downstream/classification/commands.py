@@ -43,13 +43,14 @@ def classification(config: FinetuneClassificationConfig) -> Outcome:
 def finetune(config: FinetuneClassificationConfig) -> Artifact:
     """Finetune with the one seed of ``config.training``, unless that is done."""
     from millsight.platform.catalog.catalog import load_data
+    from millsight.platform.catalog.synthetic_sets import open_sets
     from millsight.platform.weights import load_weights
     from millsight.pretraining.downstream.classification.run import Sources, make
-    from millsight.pretraining.downstream.extra import as_settings, open_extra
+    from millsight.pretraining.downstream.extra import as_settings
 
     catalog = load_data(config.data, config.layout, config.category)
     start = load_weights(config.training.backbone)
-    sources = Sources(catalog, start, open_extra(config.extra))
+    sources = Sources(catalog, start, open_sets(config.extra, "--extra"))
     settings = asdict(config.training) | {"split": config.split, "formats": config.formats}
     settings |= as_settings(sources.extra, config.extra_share)
     recipe = Recipe(

@@ -46,13 +46,14 @@ def detection(config: FinetuneDetectionConfig) -> Outcome:
 def finetune(config: FinetuneDetectionConfig) -> Artifact:
     """Finetune with the one seed of ``config.training``, unless that is done."""
     from millsight.platform.catalog.catalog import load_data
+    from millsight.platform.catalog.synthetic_sets import open_sets
     from millsight.pretraining.detector.start import load_start
     from millsight.pretraining.downstream.detection.run import Sources, make
-    from millsight.pretraining.downstream.extra import as_settings, open_extra
+    from millsight.pretraining.downstream.extra import as_settings
 
     catalog = load_data(config.data, config.layout, config.category)
     sources = Sources(
-        catalog, load_start(config.weights, config.training), open_extra(config.extra)
+        catalog, load_start(config.weights, config.training), open_sets(config.extra, "--extra")
     )
     settings = asdict(config.training) | {"split": config.split, "formats": config.formats}
     settings |= as_settings(sources.extra, config.extra_share)

@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from millsight.platform import storage
+from millsight.platform import markdown, storage
 from millsight.platform.artifacts import Artifact, Draft
-from millsight.pretraining.downstream.comparison import ALL, cell, describe_rows, markdown, title
+from millsight.pretraining.downstream.comparison import ALL, cell, describe_rows, title
 from millsight.pretraining.downstream.judging import DETECTION
 from millsight.pretraining.downstream.label_figure import draw
 
@@ -43,7 +43,7 @@ def compare(experiments: Sequence[Artifact]) -> str:
         [named, *(cell(rows.get(named), name) for rows in columns.values() for name in METRICS)]
         for named in dict.fromkeys(map(title, differences_last))
     ]
-    return markdown([heading, *rows])
+    return markdown.table([heading, *rows])
 
 
 def write_table(draft: Draft, experiments: Sequence[Artifact]) -> None:

@@ -19,7 +19,7 @@ def read_extra(catalogs: Sequence[Catalog], classes: Sequence[str]) -> list[Boxe
     """Return the pictures with their boxes, or those of their masks.
 
     Args:
-        catalogs: Of ``open_extra``.
+        catalogs: Of ``open_sets``.
         classes: Names of the labelled pictures' classes; a label is an index into them.
 
     Raises:

@@ -51,8 +51,9 @@ def finetune(config: FinetuneMultitaskConfig, kept: Any) -> Outcome:
     config.training.check()
     config.execution.check()
     from millsight.platform.catalog.catalog import load_data
+    from millsight.platform.catalog.synthetic_sets import open_sets
     from millsight.platform.weights import load_weights
-    from millsight.pretraining.downstream.extra import as_inputs, as_settings, open_extra
+    from millsight.pretraining.downstream.extra import as_inputs, as_settings
     from millsight.pretraining.downstream.multitask.run import make
     from millsight.pretraining.downstream.parts import split_catalog
 
@@ -65,7 +66,7 @@ def finetune(config: FinetuneMultitaskConfig, kept: Any) -> Outcome:
         seed=config.training.seed,
     )
     loaded = load_weights(config.training.encoder)
-    extra = open_extra(config.extra)
+    extra = open_sets(config.extra, "--extra")
     settings = asdict(config.training) | {"split": config.split}
     settings |= {"formats": sorted(config.formats)} | as_settings(extra, config.extra_share)
     recipe = Recipe(

@@ -14,6 +14,7 @@ from millsight.generators.production import engines
 from millsight.platform.catalog.catalog import Catalog, load_data
 from millsight.platform.catalog.synthetic import COMPOSED
 from millsight.platform.cli import main
+from millsight.platform.tracking import read_runs
 
 
 @pytest.fixture
@@ -51,6 +52,8 @@ def test_a_set_is_what_its_provenance_says_and_is_read_back(catalog, tmp_path, c
     assert (metrics["wanted"], metrics["accepted"], metrics["missing"]) == (5, 5, [])
     assert "5 of 5 samples of scratch accepted" in capsys.readouterr().out
     assert not (made / "shards").exists()
+    (run,) = read_runs(str(tmp_path / "tracking"))
+    assert list(run.pictures["sheets"]) == ["accepted.jpg"]
 
     before = (made / "artifact.json").stat().st_mtime_ns
     assert generate(catalog, tmp_path, "--zip", "true") == 0

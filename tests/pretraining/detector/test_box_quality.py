@@ -14,6 +14,7 @@ from millsight.platform import cli, storage
 from millsight.platform.artifacts import Artifact, Draft, drafting
 from millsight.platform.errors import UserError
 from millsight.platform.fingerprints import Recipe
+from millsight.platform.tracking import MultiTracker
 from millsight.pretraining.detector.box_quality import check_boxes
 from millsight.pretraining.pseudo_boxes.commands import BoxesConfig, boxes
 
@@ -48,7 +49,7 @@ def draft(folder: Path) -> Draft:
 
 def test_good_boxes_pass_and_their_maps_are_there_to_look_at(tmp_path: Path) -> None:
     made = make_boxes(write_maps(tmp_path, flat=False), 0.1)
-    check_boxes([made], draft(tmp_path), refuse=True)
+    check_boxes([made], draft(tmp_path), MultiTracker([]), refuse=True)
     (steel,) = json.loads((tmp_path / "map_quality.json").read_text())
     assert steel["pictures"] == 12
     assert (tmp_path / "maps.jpg").stat().st_size > 0
@@ -58,18 +59,18 @@ def test_boxes_as_large_as_their_pictures_are_refused(tmp_path: Path) -> None:
     made = make_boxes(write_maps(tmp_path, flat=False), 0.9)
     said = r"(?s)--boxes .*maps-boxes: nothing.*100% of the boxes.*smaller --margin.*--gate false"
     with pytest.raises(UserError, match=said):
-        check_boxes([made], draft(tmp_path), refuse=True)
-    check_boxes([made], draft(tmp_path), refuse=False)
+        check_boxes([made], draft(tmp_path), MultiTracker([]), refuse=True)
+    check_boxes([made], draft(tmp_path), MultiTracker([]), refuse=False)
 
 
 def test_faulty_maps_are_refused_through_their_boxes(tmp_path: Path) -> None:
     made = make_boxes(write_maps(tmp_path, flat=True), 0.1)
     with pytest.raises(UserError, match=r"steel: flat 1"):
-        check_boxes([made], draft(tmp_path), refuse=True)
+        check_boxes([made], draft(tmp_path), MultiTracker([]), refuse=True)
 
 
 def test_boxes_whose_maps_are_gone_are_judged_alone(tmp_path: Path) -> None:
-    check_boxes([pseudo_boxes(tmp_path)], draft(tmp_path), refuse=True)
+    check_boxes([pseudo_boxes(tmp_path)], draft(tmp_path), MultiTracker([]), refuse=True)
     assert json.loads((tmp_path / "map_quality.json").read_text()) == []
     assert not (tmp_path / "maps.jpg").exists()
 
