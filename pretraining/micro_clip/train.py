@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from millsight.platform import storage
+from millsight.platform.training import require_finite
 from millsight.pretraining.kead.vv_attention import VVVisionTransformer
 from millsight.pretraining.micro_clip.config import MicroClipConfig
 from millsight.pretraining.micro_clip.dataset import CaptionedPictures
@@ -94,6 +95,9 @@ class Training:
             data: The pictures.
             teacher: float16 (N, G, G, C), or ``None`` without distillation.
             log: Called with the losses after each step.
+
+        Raises:
+            UserError: If the loss is not finite.
         """
         rng = np.random.default_rng([self.config.seed, self.epoch])
         steps = len(data) // self.config.batch_size
@@ -105,6 +109,8 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             losses = self._losses(dense, batch)
+            parts = {name: value for name, value in losses.items() if name != "loss"}
+            require_finite(parts, done, "--training.learning_rate")
             self.optimizer.zero_grad(set_to_none=True)
             losses["loss"].backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import lightning
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from millsight.platform.catalog.catalog import Catalog
-from millsight.platform.catalog.pictures import open_picture
+from millsight.platform.catalog.pictures import reopen_picture
 from millsight.platform.catalog.sample import GOOD, Sample
 from millsight.platform.errors import UserError
 from millsight.platform.progress import Progress
@@ -85,14 +87,10 @@ def read_extra(catalogs: Sequence[Catalog], classes: Sequence[str]) -> list[Samp
     return found
 
 
-def squash(sample: Sample, size: int) -> Tensor:
-    """Return a picture as float32 ``(3, size, size)``, RGB in [0, 1].
-
-    Raises:
-        PictureError: If it cannot be read.
-    """
-    picture = torch.from_numpy(open_picture(sample.uri)).permute(2, 0, 1)
-    resized: Tensor = v2.functional.resize(picture, [size, size], antialias=True)
+def squash(picture: NDArray[np.uint8], size: int) -> Tensor:
+    """Return ``(H, W, 3)`` uint8 as float32 ``(3, size, size)``, RGB in [0, 1]."""
+    planes = torch.from_numpy(picture).permute(2, 0, 1)
+    resized: Tensor = v2.functional.resize(planes, [size, size], antialias=True)
     return resized.float() / 255
 
 
@@ -113,9 +111,13 @@ class Pictures(Dataset[Labelled]):
         return len(self.samples)
 
     def __getitem__(self, index: Any) -> Labelled:
-        """Return one picture."""
-        label = torch.tensor(self._labels[index])
-        return Labelled(squash(self.samples[index], self._size), label)
+        """Return one picture.
+
+        Raises:
+            UserError: If it cannot be read.
+        """
+        picture = reopen_picture(self.samples[index].uri)
+        return Labelled(squash(picture, self._size), torch.tensor(self._labels[index]))
 
 
 class TrainingPictures(Pictures):
@@ -144,7 +146,11 @@ class TrainingPictures(Pictures):
         )
 
     def __getitem__(self, key: Any) -> Labelled:
-        """Return one augmented picture."""
+        """Return one augmented picture.
+
+        Raises:
+            UserError: If it cannot be read.
+        """
         epoch, index = cast(tuple[int, int], key)
         item = super().__getitem__(index)
         with torch.random.fork_rng(devices=[]):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from millsight.evaluation.metrics import evaluate_classes
 from millsight.evaluation.metrics.results import BootstrapConfig
-from millsight.platform.training import Log, seed_step
+from millsight.platform.training import Log, require_finite, seed_step
 from millsight.pretraining.downstream.classification.config import ClassificationConfig
 from millsight.pretraining.downstream.classification.data import Labelled
 from millsight.pretraining.downstream.classification.model import Classifier
@@ -39,10 +39,15 @@ class ClassificationModule(lightning.LightningModule):
         seed_step(self.config.seed, self.current_epoch, batch_index)
 
     def training_step(self, batch: Labelled, batch_index: int) -> Tensor:
-        """Return the cross-entropy; log it."""
+        """Return the cross-entropy; log it.
+
+        Raises:
+            UserError: If it is not finite.
+        """
         loss = F.cross_entropy(
             self.classifier(batch.pictures), batch.labels, label_smoothing=self.config.smoothing
         )
+        require_finite({"classes": loss}, self.global_step)
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch.labels))
         return loss
 

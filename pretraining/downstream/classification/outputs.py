@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from millsight.evaluation.results.row import PictureResult
 from millsight.evaluation.results.truth import from_samples
 from millsight.platform import storage
 from millsight.platform.artifacts import MARKER, Draft
+from millsight.platform.catalog.pictures import open_picture
 from millsight.platform.catalog.sample import GOOD, Quarantined, Sample
 from millsight.platform.progress import Progress
 from millsight.pretraining.downstream.classification.data import squash
@@ -55,7 +55,10 @@ def write_predictions(
     classifier.eval().to(device)
     rows: list[PictureResult] = []
     broken: list[Quarantined] = []
-    read = partial(squash, size=size)
+
+    def read(sample: Sample) -> torch.Tensor:
+        return squash(open_picture(sample.uri), size)
+
     for sound, pictures in read_batches(samples, batch_size, read, broken, progress):
         with torch.inference_mode():
             found = classifier(torch.stack(pictures).to(device)).softmax(1).cpu().tolist()

@@ -12,6 +12,7 @@ import torch
 from millsight.platform import artifacts, storage
 from millsight.platform.artifacts import Draft
 from millsight.platform.catalog.catalog import Catalog
+from millsight.platform.catalog.pictures import reopen_picture
 from millsight.platform.fingerprints import Input
 from millsight.platform.progress import progress_bar
 from millsight.platform.tracking import Tracker
@@ -109,8 +110,8 @@ def make(
     }
     examples = None
     if config.formats:
-        shown = data.validated[:COMPARED]
-        examples = torch.stack([squash(sample, settings.image_size) for sample in shown])
+        shown = [reopen_picture(sample.uri) for sample in data.validated[:COMPARED]]
+        examples = torch.stack([squash(picture, settings.image_size) for picture in shown])
     return metrics | release(
         classifier.cpu(),
         draft.file(CLASSIFIER),

@@ -8,6 +8,7 @@ import lightning
 import torch
 from torch import Tensor
 
+from millsight.platform.training import require_finite
 from millsight.pretraining.downstream.multitask.config import MultitaskConfig
 from millsight.pretraining.downstream.multitask.losses import Batch, multitask_losses
 from millsight.pretraining.downstream.multitask.model import MultitaskModel, MultitaskOutput
@@ -38,8 +39,14 @@ class MultitaskModule(lightning.LightningModule):
         torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Return the loss; log it with its parts."""
+        """Return the loss; log it with its parts.
+
+        Raises:
+            UserError: If it is not finite.
+        """
         losses = multitask_losses(self(batch.pictures), batch, self.config.sample_weight)
+        parts = {name: losses[name] for name in ("bce", "dice", "sample") if name in losses}
+        require_finite(parts, self.global_step, "--training.learning_rate")
         for name, value in losses.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
         return losses["loss"]

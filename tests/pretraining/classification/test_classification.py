@@ -17,6 +17,7 @@ from millsight.evaluation.results import table as tables
 from millsight.platform import cli
 from millsight.platform.artifacts import Artifact, open_artifact
 from millsight.platform.catalog.catalog import Catalog, load_data
+from millsight.platform.catalog.pictures import open_picture
 from millsight.platform.catalog.sample import Sample
 from millsight.platform.catalog.synthetic import COMPOSED
 from millsight.pretraining.downstream.classification.data import squash
@@ -110,7 +111,7 @@ def test_what_is_taken_home_predicts_what_the_table_says(finetuned: Path, data: 
         checkpoint_path=run.file("classifier/model.safetensors"),
     ).eval()
     samples = [sample for sample in load_data(str(data)) if sample.split == "test"]
-    pictures = torch.stack([squash(sample, 32) for sample in samples])
+    pictures = torch.stack([squash(open_picture(sample.uri), 32) for sample in samples])
     with torch.inference_mode():
         scores = classifier(pictures).softmax(1)
         bare = plain((pictures - classifier.mean) / classifier.std).softmax(1)
@@ -191,6 +192,7 @@ def test_synthetic_pictures_and_those_that_break(
         (["--extra_share", "0"], "--extra_share 0.0: above 0"),
         (["--seeds", "[1,1]"], "each once"),
         (["--split", "other"], "no picture of"),
+        (["--training.learning_rate", "1e30"], "the loss became"),
     ],
 )
 def test_what_cannot_be_done_is_refused(
@@ -202,3 +204,15 @@ def test_what_cannot_be_done_is_refused(
 ) -> None:
     assert finetune(data, tmp_path / "out", *words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_synthetic_picture_that_broke_is_named(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [replace(draw(tmp_path, f"m{i}", "pit", "train"), synthetic=COMPOSED) for i in range(4)]
+    Catalog(tuple(made)).write(tmp_path / "made.parquet")
+    for sample in made:
+        Path(sample.uri).write_bytes(b"torn")
+    extra = ["--extra", str(tmp_path / "made.parquet"), "--extra_share", "1"]
+    assert finetune(data, tmp_path / "out", *extra) == 2
+    assert str(tmp_path / "m") in capsys.readouterr().err

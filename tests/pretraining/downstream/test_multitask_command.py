@@ -135,6 +135,14 @@ def test_mistakes_are_named(finished, tmp_path, changes, training, message):
     assert not list(tmp_path.glob("w/*.partial"))
 
 
+def test_a_loss_that_is_not_finite_ends_the_run_with_one_sentence(finished, tmp_path):
+    _, config, _ = finished
+    settings = replace(SETTINGS, learning_rate=1e30)
+    wrong = replace(config, workspace=str(tmp_path / "w"), training=settings)
+    with pytest.raises(UserError, match=r"the loss became nan at step 1 .*lower --training\.learn"):
+        multitask(wrong)
+
+
 def test_synthetic_pictures_take_the_places_of_their_class(finished, catalog, tmp_path, capsys):
     _, config, _ = finished
     real = [sample for sample in catalog.where(split="train") if sample.defective]
