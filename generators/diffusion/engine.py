@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 from millsight.generators.diffusion.adapters import Adapter, open_adapter
-from millsight.generators.diffusion.base import open_base
+from millsight.generators.diffusion.base import BaseModel, open_base
 from millsight.generators.diffusion.config import PLACE, DiffusionConfig
 from millsight.generators.diffusion.crops import Levels, without_colour
 from millsight.generators.diffusion.finishing import finish
@@ -18,6 +18,21 @@ from millsight.generators.diffusion.sampler import Drawing, Sampler
 from millsight.generators.masks.sources import real_picture
 from millsight.generators.samples import Generated, Materials, Request, SampleSpec
 from millsight.platform.catalog.pictures import is_grey
+
+
+def load_sampler(base: BaseModel, config: DiffusionConfig, device: str) -> Sampler:
+    """Load a base model as the settings say.
+
+    Raises:
+        UserError: If its weights do not fit its configs.
+    """
+    return Sampler.load(
+        base,
+        device=device,
+        precision=config.precision,
+        batch_size=config.batch_size,
+        side=config.image_size,
+    )
 
 
 class DiffusionEngine:
@@ -65,8 +80,15 @@ class DiffusionEngine:
         materials: Materials,
         *,
         device: str = "cpu",
+        sampler_of: Callable[[BaseModel, DiffusionConfig, str], Sampler] = load_sampler,
     ) -> DiffusionEngine:
         """Load base model and adapter.
+
+        Args:
+            config: Says where they lie.
+            materials: Real pictures of the training split.
+            device: Torch device.
+            sampler_of: Loads the base model, or has it.
 
         Raises:
             UserError: See ``open_base`` and ``open_adapter``.
@@ -76,14 +98,7 @@ class DiffusionEngine:
             config.base, vae=config.vae, allow_non_commercial=config.allow_non_commercial
         )
         adapter = None if config.adapter is None else open_adapter(config.adapter, base)
-        sampler = Sampler.load(
-            base,
-            device=device,
-            precision=config.precision,
-            batch_size=config.batch_size,
-            side=config.image_size,
-        )
-        return cls(sampler, materials, config, adapter=adapter)
+        return cls(sampler_of(base, config, device), materials, config, adapter=adapter)
 
     def generate(self, requests: Sequence[Request]) -> list[Generated]:
         """Answer requests of one spec; see ``millsight.generators.samples.Engine``.

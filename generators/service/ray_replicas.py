@@ -19,9 +19,10 @@ from millsight.generators.service.app import create_generation_app
 from millsight.generators.service.config import ServeGenerationConfig
 from millsight.generators.service.pool import DIED, MAX_DEATHS, POLL_S, RETRY_S
 from millsight.generators.service.turns import Order
+from millsight.generators.service.workshop import ready_stage
 from millsight.platform.errors import UserError
 from millsight.platform.executors.attempts import Outcome, attempt
-from millsight.platform.services.ray_serve import application, this_node
+from millsight.platform.services.ray_serve import application, node_resources, this_node
 from millsight.platform.shards import Shard, ShardStore
 from millsight.platform.stages import Stage
 
@@ -43,10 +44,9 @@ class RayReplica:
     """
 
     def __init__(self, device: str) -> None:
-        from millsight.generators.service.workshop import Stages
         from millsight.platform.executors.local import resolve_device
 
-        self._stages = Stages(resolve_device(device))
+        self._device = resolve_device(device)
 
     @serve.multiplexed(max_num_models_per_replica=ADAPTERS)  # type: ignore[untyped-decorator]
     async def adapter(self, affinity: str) -> str:
@@ -57,7 +57,7 @@ class RayReplica:
         """Make a shard and land it."""
         await self.adapter(serve.get_multiplexed_model_id())
         try:
-            kept = self._stages.get(order, stage)
+            kept = ready_stage(order, stage, self._device)
         except Exception as error:
             return Outcome.of(error)
         return attempt(kept, shard, ShardStore(store))
@@ -131,9 +131,14 @@ def create(config: ServeGenerationConfig) -> FastAPI:
 def make_application(config: ServeGenerationConfig) -> serve.Application:
     """Make the Serve application: the service, and the replicas that it asks.
 
-    Replicas write their shards into the service's folder, so they live on its node too.
+    Replicas write their shards into the service's folder, so they live on its node too, and share
+    its GPUs.
+
+    Raises:
+        UserError: If a setting is wrong.
     """
-    gpus = 0.0 if config.device == "cpu" else _gpus() / config.replicas
+    config.check()
+    gpus = 0.0 if config.device == "cpu" else node_resources().get("GPU", 0.0) / config.replicas
     options = {
         "num_cpus": config.threads or 1,
         "num_gpus": min(1.0, math.floor(100 * gpus) / 100),
@@ -146,8 +151,3 @@ def make_application(config: ServeGenerationConfig) -> serve.Application:
         ray_actor_options=options,
     )(RayReplica)
     return application(NAME, create, config, {"replicas": deployment.bind(config.device)})
-
-
-def _gpus() -> float:
-    resources: Any = ray.cluster_resources
-    return float(resources().get("GPU", 0))

@@ -54,16 +54,16 @@ def main(pipe: Connection, device: str, threads: int | None) -> None:
     from millsight.generators.service import workshop
     from millsight.platform.executors.local import resolve_device
 
-    stages = workshop.Stages(resolve_device(device))
+    resolved = resolve_device(device)
     while True:
         try:
             work: Work = pipe.recv()
         except EOFError:
             return
         try:
-            stage = stages.get(work.order, work.stage)
+            stage = workshop.ready_stage(work.order, work.stage, resolved)
         except Exception as error:
             outcome = Outcome.of(error)
         else:
             outcome = attempt(stage, work.shard, ShardStore(work.store))
-        pipe.send(Answer(outcome, stages.known, workshop.loaded()))
+        pipe.send(Answer(outcome, workshop.known(), workshop.loaded()))

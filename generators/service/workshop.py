@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 KEPT_STAGES = 8
 
 # Of this process, since a stage finds its builder by name after its journey; one pipeline at most.
-_samplers: OrderedDict[str, Sampler] = OrderedDict()
+_samplers: dict[str, Sampler] = {}
+# Set up, by set, the one used last at the end.
+_stages: OrderedDict[str, Stage] = OrderedDict()
 
 
 def build_shared(mode: Mode, config: EngineConfig, materials: Materials, device: str) -> Engine:
@@ -31,17 +33,9 @@ def build_shared(mode: Mode, config: EngineConfig, materials: Materials, device:
         from millsight.generators.production.engines import build_engine
 
         return build_engine(mode, config, materials, device)
-    from millsight.generators.diffusion.adapters import open_adapter
-    from millsight.generators.diffusion.base import open_base
     from millsight.generators.diffusion.engine import DiffusionEngine
 
-    settings = config.diffusion
-    base = open_base(
-        settings.base, vae=settings.vae, allow_non_commercial=settings.allow_non_commercial
-    )
-    adapter = None if settings.adapter is None else open_adapter(settings.adapter, base)
-    sampler = _sampler(base, settings, device)
-    return DiffusionEngine(sampler, materials, settings, adapter=adapter)
+    return DiffusionEngine.load(config.diffusion, materials, device=device, sampler_of=_sampler)
 
 
 def loaded() -> tuple[str, ...]:
@@ -54,52 +48,41 @@ def loaded() -> tuple[str, ...]:
 
 
 def _sampler(base: BaseModel, settings: DiffusionConfig, device: str) -> Sampler:
-    from millsight.generators.diffusion.sampler import Sampler
+    from millsight.generators.diffusion.engine import load_sampler
 
     key = repr(
         (base.fingerprint, settings.precision, settings.batch_size, settings.image_size, device)
     )
     if key not in _samplers:
-        # First, so that two are never in memory at once.
+        # First, so that two are never in memory at once; stages hold on to the one before.
         _samplers.clear()
-        _samplers[key] = Sampler.load(
-            base,
-            device=device,
-            precision=settings.precision,
-            batch_size=settings.batch_size,
-            side=settings.image_size,
-        )
+        _stages.clear()
+        _samplers[key] = load_sampler(base, settings, device)
     return _samplers[key]
 
 
-class Stages:
-    """Stages that are set up, by set; the one not used for the longest time goes first.
+def known() -> frozenset[str]:
+    """Return the sets whose stage need not be sent again."""
+    return frozenset(_stages)
+
+
+def ready_stage(order: str, sent: Stage | None, device: str) -> Stage:
+    """Return a set's stage, set up; of many, those not used for the longest time are dropped.
 
     Args:
+        order: Id of the set.
+        sent: Its stage; ``None`` where it is known.
         device: Torch device.
+
+    Raises:
+        UserError: If its settings or materials do not allow it.
     """
-
-    def __init__(self, device: str) -> None:
-        self._device = device
-        self._kept: OrderedDict[str, Stage] = OrderedDict()
-
-    @property
-    def known(self) -> frozenset[str]:
-        """Sets whose stage need not be sent again."""
-        return frozenset(self._kept)
-
-    def get(self, order: str, sent: Stage | None) -> Stage:
-        """Return a set's stage, set up; ``sent`` is it, where it is not known yet.
-
-        Raises:
-            UserError: If its settings or materials do not allow it.
-        """
-        if order not in self._kept:
-            if sent is None:
-                raise RuntimeError("a stage that was never sent")
-            sent.setup(self._device, {})
-            self._kept[order] = sent
-        self._kept.move_to_end(order)
-        while len(self._kept) > KEPT_STAGES:
-            self._kept.popitem(last=False)
-        return self._kept[order]
+    if order not in _stages:
+        if sent is None:
+            raise RuntimeError("a stage that was never sent")
+        sent.setup(device, {})
+        _stages[order] = sent
+    _stages.move_to_end(order)
+    while len(_stages) > KEPT_STAGES:
+        _stages.popitem(last=False)
+    return _stages[order]

@@ -95,13 +95,18 @@ def start(name: str, make: Callable[[], serve.Application], config: ServiceConfi
     serve.run(make(), name=name, route_prefix="/")
 
 
-def this_node() -> dict[str, float]:
-    """Return a resource that only this node has."""
+def node_resources() -> dict[str, float]:
+    """Return how much this node has of each of Ray's resources."""
     node = ray.get_runtime_context().get_node_id()
     nodes: Any = ray.nodes
-    found = next(item for item in nodes() if item["NodeID"] == node)
+    found: dict[str, float] = next(item for item in nodes() if item["NodeID"] == node)["Resources"]
+    return found
+
+
+def this_node() -> dict[str, float]:
+    """Return a resource that only this node has."""
     return {
         name: NODE_SHARE
-        for name in found["Resources"]
+        for name in node_resources()
         if name.startswith("node:") and not name.endswith("head__")
     }
