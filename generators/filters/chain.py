@@ -16,6 +16,7 @@ from millsight.generators.filters.presence import AnomalyFilter, DifferenceFilte
 from millsight.generators.filters.quota import QuotaFilter
 from millsight.generators.filters.real import TRAIN, RealCrops, load_crops
 from millsight.generators.filters.verdicts import Filter, SetFilter
+from millsight.generators.masks.sources import of_split
 from millsight.generators.quality.features import FeatureNet
 from millsight.generators.samples import Generated
 from millsight.platform.anomaly_scorers import AnomalyScorer
@@ -70,7 +71,7 @@ class FilterChain:
         network = FeatureNet(load_weights(config.network), device)
         real = load_crops(network, catalog, config, progress)
         limits = Limits.calibrate(real, config)
-        train = [one for one in catalog if one.split == TRAIN and one.synthetic is None]
+        train = of_split(catalog, TRAIN)
         filters: list[Filter] = [BlankFilter.calibrate(evenly(train), config)] if train else []
         filters += [DifferenceFilter(config)]
         filters += [AnomalyFilter(scorer)] if scorer is not None else []

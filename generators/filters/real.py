@@ -150,11 +150,13 @@ def load_crops(
         UserError: If there is no defect, or a picture does not decode.
     """
     key = (*network.key, catalog.fingerprint, catalog.uri, config.context, config.least_side)
-    if key not in _LAST:
+    found = _LAST.get(key)
+    if found is None:
         found = _load(network, catalog, config, progress)
+        # Another thread may have looked at another catalog meanwhile.
         _LAST.clear()
         _LAST[key] = found
-    return _LAST[key]
+    return found
 
 
 def _load(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millsight.generators.masks.morphology import Mask
+from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.catalog.pictures import PictureError, open_mask, open_picture
 from millsight.platform.catalog.sample import GOOD, Sample
 from millsight.platform.errors import UserError
@@ -83,6 +84,11 @@ def with_masks(defects: Sequence[Sample], label: str) -> tuple[tuple[Sample, Mas
             "defect is, by a mask or by boxes. Draw masks for some, or use --spec.mode variation."
         )
     return placed
+
+
+def of_split(catalog: Catalog, split: str) -> list[Sample]:
+    """Return the pictures of a split; those that were made out of others teach nothing new."""
+    return [sample for sample in catalog.where(split=split) if not sample.derived]
 
 
 def shows(sample: Sample, label: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from millsight.generators.copy_paste.engine import CopyPasteConfig, CopyPasteEngine
 from millsight.generators.diffusion.config import DiffusionConfig
+from millsight.generators.masks.sources import of_split, shows
 from millsight.generators.procedural.engine import ProceduralConfig, ProceduralEngine
 from millsight.generators.samples import Engine, Materials, Mode
 from millsight.platform.catalog.catalog import Catalog
@@ -61,9 +62,9 @@ def choose_materials(
     Raises:
         UserError: If a named one is not there.
     """
-    train = [sample for sample in catalog if sample.split == "train" and not sample.derived]
+    train = of_split(catalog, "train")
     good = [sample for sample in train if sample.defective is False]
-    bad = [one for one in train if one.label == label or label in one.box_labels]
+    bad = [sample for sample in train if shows(sample, label)]
     return Materials(_named(good, plates, "plates"), _named(bad, defects, "defects"))
 
 

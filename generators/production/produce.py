@@ -12,6 +12,7 @@ from millsight.generators.export.export import Exported, export, write_zip
 from millsight.generators.filters.chain import FilterChain
 from millsight.generators.filters.collection import Collection
 from millsight.generators.filters.table import ALL
+from millsight.generators.masks.sources import defect_classes, of_split
 from millsight.generators.production.commands import ENGINES, GenerateSampleConfig
 from millsight.generators.production.engines import (
     EngineBuilder,
@@ -91,7 +92,7 @@ def find_materials(config: GenerateSampleConfig, catalog: Catalog) -> Materials:
     label = config.spec.label
     materials = choose_materials(catalog, label, plates=config.plates, defects=config.defects)
     if not materials.defects:
-        known = sorted({one.label for one in catalog if one.defective and one.label})
+        known = defect_classes(of_split(catalog, "train"))
         raise UserError(
             f"--spec.label {label}: the training split of {config.data} has no real picture of "
             f"that class to make more of; there are {', '.join(known) or 'no defect at all'}."

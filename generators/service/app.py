@@ -12,7 +12,7 @@ from millsight.generators.service.config import ServeGenerationConfig
 from millsight.generators.service.handler import KIND, GenerateHandler
 from millsight.generators.service.models import open_models
 from millsight.generators.service.pictures import PictureStore
-from millsight.generators.service.pool import Pool, ReplicaPool, refuse_empty
+from millsight.generators.service.pool import Pool, ReplicaPool
 from millsight.generators.service.sets import SetStore
 from millsight.generators.service.state import GenerationState
 from millsight.platform.services.app import create_service_app
@@ -43,9 +43,7 @@ def create_generation_app(config: ServeGenerationConfig, pool: Pool | None = Non
         UserError: If a catalog does not open, a setting is wrong, or the service would be open to
             others without a token.
     """
-    refuse_empty(config.replicas)
-    config.filters.check()
-    config.budget.check()
+    config.check()
     database = Database(config.folder / "service.db", sets.SCHEMA)
     check_binding(config.host, TokenStore(database))
     catalogs = open_catalogs(config.catalogs)

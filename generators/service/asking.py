@@ -41,7 +41,7 @@ def settle(state: GenerationState, request: SetRequest, token: Token) -> Asked:
         raise InvalidError(
             "label",
             f"The training split of {real.title} has no real picture of this class; there are "
-            f"{', '.join(real.labels) or 'none'}.",
+            f"{', '.join(real.materials) or 'none'}.",
         )
     label = str(request.label)
     _check_limits(state, request)
@@ -52,7 +52,14 @@ def settle(state: GenerationState, request: SetRequest, token: Token) -> Asked:
             **_models(state.models, request, label),
         }
     )
-    if why := unusable(real, label, request.mode, drawn_masks=request.masks == "procedural"):
+    why = unusable(
+        real,
+        label,
+        request.mode,
+        state.config.procedural,
+        drawn_masks=request.masks == "procedural",
+    )
+    if why is not None:
         raise InvalidError("mode", why)
     config = _config(state, real, filled)
     return _asked(state, real, filled, config, token)

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from millsight.generators.masks.sources import defect_classes, of_split
 from millsight.generators.production.engines import choose_materials
 from millsight.generators.samples import Materials
 from millsight.generators.service.config import CatalogConfig
 from millsight.platform import storage
 from millsight.platform.catalog.catalog import Catalog, load_data
-from millsight.platform.catalog.sample import GOOD, Sample
+from millsight.platform.catalog.sample import Sample
 from millsight.platform.errors import UserError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -39,16 +40,10 @@ class RealSet:
         return self.config.title or self.config.name
 
     @cached_property
-    def labels(self) -> list[str]:
-        """Classes of which the training split has real pictures."""
-        train = [one for one in self.catalog if one.split == "train" and one.synthetic is None]
-        found = {label for one in train for label in (one.label, *one.box_labels)}
-        return sorted(label for label in found if label is not None and label != GOOD)
-
-    @cached_property
     def materials(self) -> Mapping[str, Materials]:
-        """What engines may use, by class."""
-        return {label: choose_materials(self.catalog, label) for label in self.labels}
+        """What engines may use, by class of the training split."""
+        labels = defect_classes(of_split(self.catalog, "train"))
+        return {label: choose_materials(self.catalog, label) for label in labels}
 
     @cached_property
     def megapixels(self) -> float:

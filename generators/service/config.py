@@ -9,6 +9,7 @@ from millsight.generators.copy_paste.engine import CopyPasteConfig
 from millsight.generators.diffusion.config import DiffusionConfig
 from millsight.generators.filters.config import BudgetConfig, FilterConfig
 from millsight.generators.procedural.engine import ProceduralConfig
+from millsight.platform.errors import UserError
 from millsight.platform.services.config import ServiceConfig
 
 
@@ -126,3 +127,16 @@ class ServeGenerationConfig(ServiceConfig):
     max_queued_per_token: int = 50
     requests_per_second: float = 200.0
     request_burst: int = 1000
+
+    def check(self) -> None:
+        """Refuse settings that nothing can be made with.
+
+        Raises:
+            UserError: Naming the setting.
+        """
+        for name in ("replicas", "threads", "shard_size", "max_count", "max_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"--{name} {value}: at least 1.")
+        for part in (self.procedural, self.copy_paste, self.filters, self.budget):
+            part.check()

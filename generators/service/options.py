@@ -38,7 +38,7 @@ def options(state: GenerationState, token: Token) -> OptionsView:
     """Show what a token can ask for."""
     config = state.config
     return OptionsView(
-        catalogs=[_catalog(real, state.models) for real in state.catalogs.values()],
+        catalogs=[_catalog(real, state) for real in state.catalogs.values()],
         modes=[
             ModeView(name=mode, title=title, diffusion=ENGINES[mode] == "diffusion", needs=needs)
             for mode, (title, needs) in TITLES.items()
@@ -75,12 +75,16 @@ def usage(state: GenerationState, token: Token) -> UsageView:
     )
 
 
-def _catalog(real: RealSet, models: Models) -> CatalogView:
-    drawable = any(base.model is not None for base in models.bases.values())
+def _catalog(real: RealSet, state: GenerationState) -> CatalogView:
+    drawable = any(base.model is not None for base in state.models.bases.values())
+    procedural = state.config.procedural
     modes: dict[str, list[str]] = {}
     reasons: dict[str, dict[str, str]] = {}
-    for label in real.labels:
-        whys = {mode: unusable(real, label, mode, drawn_masks=True) for mode in get_args(Mode)}
+    for label in real.materials:
+        whys = {
+            mode: unusable(real, label, mode, procedural, drawn_masks=True)
+            for mode in get_args(Mode)
+        }
         if not drawable:
             none = "no base model can be used"
             whys |= {mode: none for mode in whys if ENGINES[mode] == "diffusion"}

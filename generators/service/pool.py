@@ -14,7 +14,6 @@ from typing import Protocol
 
 from millsight.generators.service import replica
 from millsight.generators.service.turns import Order, Ticket, Turns
-from millsight.platform.errors import UserError
 from millsight.platform.executors.attempts import Outcome
 from millsight.platform.shards import Shard, ShardStore
 
@@ -228,13 +227,3 @@ class _Replica:
             self._pipe.close()
         self.process = self._pipe = None
         self._known, self._loaded = frozenset(), ()
-
-
-def refuse_empty(count: int) -> None:
-    """Refuse a service that makes nothing.
-
-    Raises:
-        UserError: If there are no replicas.
-    """
-    if count < 1:
-        raise UserError(f"--replicas {count}: at least 1.")

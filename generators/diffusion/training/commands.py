@@ -69,8 +69,8 @@ def train(config: GenerateTrainConfig) -> Outcome:
     if config.each and config.output is not None:
         raise UserError("--output names one directory, --each makes several; use --workspace.")
     from millsight.generators.diffusion.base import open_base
-    from millsight.generators.diffusion.training.crops import choose, of_split
-    from millsight.generators.masks.sources import defect_classes
+    from millsight.generators.diffusion.training.crops import choose
+    from millsight.generators.masks.sources import defect_classes, of_split
     from millsight.platform.catalog.catalog import load_data
     from millsight.platform.weights import load_weights
 

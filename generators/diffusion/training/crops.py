@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from millsight.generators.diffusion.crops import cut, cut_mask
 from millsight.generators.masks.morphology import Mask, dilate
-from millsight.generators.masks.sources import defect_classes, real_mask, real_picture, shows
+from millsight.generators.masks.sources import (
+    defect_classes,
+    of_split,
+    real_mask,
+    real_picture,
+    shows,
+)
 from millsight.generators.masks.squares import LARGEST_ZOOM, squares
 from millsight.platform.catalog.catalog import Catalog
 from millsight.platform.catalog.pictures import is_grey
@@ -35,12 +41,6 @@ class Crop:
     mask: Mask
     label: str
     sample_id: str
-
-
-def of_split(catalog: Catalog, split: str) -> list[Sample]:
-    """Return the pictures of a split; those that were generated before teach nothing new."""
-    own = catalog.where(split=split).samples
-    return [sample for sample in own if not sample.derived]
 
 
 def choose(catalog: Catalog, labels: Sequence[str], split: str, least: int) -> list[Sample]:

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from drawn_defects import CONFIG, SIZE, drawn, make
 
+from millsight.generators.filters import real
 from millsight.generators.filters.chain import FilterChain
 from millsight.generators.filters.quota import QuotaFilter
 from millsight.generators.filters.real import RealCrops, load_crops
 from millsight.generators.quality.features import FeatureNet
 from millsight.generators.samples import Generated, Verdict
 from millsight.platform.catalog.catalog import Catalog
+from millsight.platform.catalog.synthetic import RENDERED
 from millsight.platform.errors import UserError
 from millsight.platform.weights import load_weights
 
@@ -167,3 +169,21 @@ def test_the_same_real_pictures_are_looked_at_once(catalog):
     assert load(pits) is first
     assert not looked
     assert len(load(pits.with_samples(pits.samples[1:]))) == len(looked) == 9
+
+
+def test_two_threads_may_look_at_two_catalogs(catalog, monkeypatch):
+    class Swept(dict):
+        """As when the other thread notes its own crops before this one returns."""
+
+        def __setitem__(self, key, value):
+            self.clear()
+
+    monkeypatch.setattr(real, "_LAST", Swept())
+    network = FeatureNet(load_weights("random:timm:test_efficientnet?seed=0"))
+    assert len(load_crops(network, catalog.where(label="pit"), CONFIG)) == 10
+
+
+def test_rendered_pictures_are_compared_with_like_photographs(catalog, calibrated):
+    rendered = catalog.with_samples(replace(one, synthetic=RENDERED) for one in catalog)
+    chain = FilterChain.calibrate(rendered, CONFIG)
+    assert [one.name for one in chain.filters] == [one.name for one in calibrated.filters]

@@ -9,7 +9,12 @@ from dataclasses import replace
 import pytest
 from generation_requests import ask, pictures, wait
 
+from millsight.generators.procedural.engine import ProceduralConfig
+from millsight.generators.service.app import create_generation_app
+from millsight.generators.service.config import ServeGenerationConfig
 from millsight.generators.service.usable import unusable
+from millsight.platform.catalog.synthetic import COMPOSED, RENDERED
+from millsight.platform.errors import UserError
 
 
 def post(served, **body):
@@ -170,9 +175,40 @@ def test_a_class_without_plates_or_masks_has_its_modes_refused(served):
     steel = served.state.catalogs["steel"]
     bare = [replace(one, mask_uri=None) for one in steel.catalog if one.defective]
     alone = replace(steel, catalog=steel.catalog.with_samples(bare))
-    assert "no good picture" in str(unusable(alone, "pit", "copy_paste", drawn_masks=False))
+    rendered = ProceduralConfig()
+    why = unusable(alone, "pit", "copy_paste", rendered, drawn_masks=False)
+    assert "no good picture" in str(why)
     plates = [one for one in steel.catalog if not one.defective]
     placed = replace(steel, catalog=steel.catalog.with_samples([*plates, *bare]))
-    assert "mask or boxes" in str(unusable(placed, "pit", "inpaint", drawn_masks=False))
-    assert unusable(placed, "pit", "inpaint", drawn_masks=True) is None
-    assert unusable(placed, "pit", "variation", drawn_masks=False) is None
+    assert "mask or boxes" in str(unusable(placed, "pit", "inpaint", rendered, drawn_masks=False))
+    assert unusable(placed, "pit", "inpaint", rendered, drawn_masks=True) is None
+    assert unusable(placed, "pit", "variation", rendered, drawn_masks=False) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"replicas": 0}, "--replicas 0: at least 1"),
+        ({"shard_size": 0}, "--shard_size 0: at least 1"),
+        ({"procedural": ProceduralConfig(names=["dent"])}, "--procedural.names dent"),
+    ],
+)
+def test_settings_that_nothing_can_be_made_with_are_refused_at_the_start(tmp_path, changed, told):
+    with pytest.raises(UserError, match=told):
+        create_generation_app(ServeGenerationConfig(folder=tmp_path, **changed))
+
+
+def test_a_class_may_have_a_rendered_defect_of_another_name(served):
+    steel = served.state.catalogs["steel"]
+    dents = [replace(one, label="dent") for one in steel.catalog if one.label == "pit"]
+    dented = replace(steel, catalog=steel.catalog.with_samples(dents))
+    unnamed, named = ProceduralConfig(), ProceduralConfig(names=["dent=pit"])
+    assert "draws" in str(unusable(dented, "dent", "procedural", unnamed, drawn_masks=False))
+    assert unusable(dented, "dent", "procedural", named, drawn_masks=False) is None
+
+
+def test_rendered_pictures_have_classes_like_photographs_and_derived_ones_have_none(served):
+    steel = served.state.catalogs["steel"]
+    for source, classes in ((RENDERED, {"pit", "scratch"}), (COMPOSED, set())):
+        marked = steel.catalog.with_samples(replace(one, synthetic=source) for one in steel.catalog)
+        assert set(replace(steel, catalog=marked).materials) == classes
