@@ -13,7 +13,6 @@ from pathlib import Path
 from millsight.generators.export.card import Reason, write_card
 from millsight.generators.export.export import export, write_zip
 from millsight.generators.export.formats import Format
-from millsight.generators.production.commands import ENGINES
 from millsight.generators.production.produce import Sources, card_of, find_materials
 from millsight.generators.service.catalogs import RealSet
 from millsight.generators.service.models import Models
@@ -63,8 +62,8 @@ class Archives:
             show: ``undropped`` or ``kept``.
 
         Raises:
-            ProblemError: 409 if nothing is left to pack, or the catalog is no longer registered;
-                429 while others are being packed; 507 for a full disk.
+            ProblemError: 409 if nothing is left to pack, or what it was made of is no longer
+                registered; 429 while others are being packed; 507 for a full disk.
         """
         if not self._pictures.count(found.id, show):
             raise ProblemError(HTTPStatus.CONFLICT, "No picture of the set is there to pack.")
@@ -77,10 +76,7 @@ class Archives:
             summary = found.summary or {"attempts": found.accepted + found.rejected, "table": []}
             left = Reason(BY_HAND, found.accepted, found.accepted - exported.pictures)
             write_card(card_of(config, sources, summary, left), exported)
-            with tempfile.NamedTemporaryFile(
-                dir=self._folder, suffix=".zip", delete=False
-            ) as archive:
-                path = Path(archive.name)
+            path = self._folder / f"{Path(work).name}.zip"
             write_zip(exported.folder, str(path))
         return path
 
@@ -97,23 +93,32 @@ class Archives:
         """Return what a set was made from.
 
         Raises:
-            ProblemError: 409 if its catalog is no longer registered.
+            ProblemError: 409 if its catalog, base model or adapter is no longer there to be named
+                in the data card.
         """
+        body = found.asked.body
         real = self._catalogs.get(found.asked.catalog)
         if real is None:
-            raise ProblemError(
-                HTTPStatus.CONFLICT,
-                f"The catalog {found.asked.catalog} is not registered any more.",
-            )
+            raise _gone("catalog", found.asked.catalog)
         config = found.config
         weights = {"features": load_weights(config.filters.network).fingerprint}
         terms = ""
-        if ENGINES[config.spec.mode] == "diffusion":
-            base = self._models.bases.get(found.asked.body["base"])
-            adapter = self._models.adapters.get(found.asked.body["adapter"] or "")
-            if base is not None and base.model is not None:
-                terms = base.model.license.name
-                weights["base"] = base.model.fingerprint
-            if adapter is not None and adapter.adapter is not None:
-                weights["adapter"] = adapter.adapter.sha256
+        if body["base"] is not None:
+            base = self._models.bases.get(body["base"])
+            if base is None or base.model is None:
+                raise _gone("base model", body["base"])
+            terms = base.model.license.name
+            weights["base"] = base.model.fingerprint
+        if body["adapter"] is not None:
+            adapter = self._models.adapters.get(body["adapter"])
+            if adapter is None or adapter.adapter is None:
+                raise _gone("adapter", body["adapter"])
+            weights["adapter"] = adapter.adapter.sha256
         return Sources(real.catalog, find_materials(config, real.catalog), weights, terms)
+
+
+def _gone(kind: str, name: str) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.CONFLICT,
+        f"The {kind} {name} is not registered any more, or cannot be used; ask the operator.",
+    )

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from generation_requests import ask, pictures, wait
 
+from millsight.generators.service.models import Models
 from millsight.platform.catalog.catalog import load_data
 from millsight.platform.catalog.synthetic import COMPOSED
 from millsight.platform.cli import main
+from millsight.platform.services.problems import ProblemError
 
 MODES = {
     "copy_paste": {},
@@ -124,6 +126,17 @@ def test_before_and_after_agree_outside_of_the_mask(served, made):
         if one["before"] == "source":
             assert mode == "variation"
             assert before.shape[:2] == after.shape[:2]
+
+
+def test_an_archive_of_a_model_that_is_gone_is_refused(served, made, monkeypatch):
+    found = served.state.sets.get(made["variation"]["id"])
+    for models, told in (
+        (Models(), "base model tiny"),
+        (Models(bases=served.state.models.bases), "adapter scratches"),
+    ):
+        monkeypatch.setattr(served.state.archives, "_models", models)
+        with pytest.raises(ProblemError, match=f"The {told} is not registered"):
+            served.state.archives.sources(found)
 
 
 def test_an_archive_has_what_nobody_dropped_with_marks_and_a_card(served, tmp_path):
