@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import deque
 from collections.abc import Collection, Iterable
@@ -60,8 +59,8 @@ class Ticket:
 
 @dataclass
 class _Line:
+    served: int
     tickets: deque[Ticket] = field(default_factory=deque)
-    served: int = 0
     passed: int = 0
 
 
@@ -70,7 +69,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
-        self._served = itertools.count(1)
+        self._turn = 0
 
     def __len__(self) -> int:
         return sum(len(line.tickets) for line in self._lines.values())
@@ -78,7 +77,9 @@ class Turns:
     def add(self, tickets: Iterable[Ticket]) -> None:
         """Put tickets at the end of their sets' lines."""
         for ticket in tickets:
-            self._lines.setdefault(ticket.order.id, _Line()).tickets.append(ticket)
+            # A set comes back for each round, and would else be first every time.
+            line = self._lines.setdefault(ticket.order.id, _Line(served=self._turn - 1))
+            line.tickets.append(ticket)
 
     def put_back(self, ticket: Ticket) -> None:
         """Put a ticket whose replica died at the head of its line, unless its set is gone."""
@@ -112,5 +113,6 @@ class Turns:
         chosen = longest if longest.passed >= PATIENCE else max(waiting, key=liking)
         for line in waiting:
             line.passed += 1
-        chosen.passed, chosen.served = 0, next(self._served)
+        self._turn += 1
+        chosen.passed, chosen.served = 0, self._turn
         return chosen.tickets.popleft()

@@ -26,6 +26,17 @@ def test_sets_take_turns_in_their_own_order():
     assert len(turns) == 0
 
 
+def test_a_set_that_comes_back_for_another_round_is_not_first_again():
+    turns = Turns()
+    turns.add(tickets("b", 3))
+    found = []
+    for _ in range(2):
+        turns.add(tickets("a", 1))
+        found.append(taken(turns, 2))
+        turns.drop("a")
+    assert found == ["b0 a0", "b1 a0"]
+
+
 def test_the_adapter_at_hand_goes_first_then_the_base_at_hand():
     turns = Turns()
     turns.add(tickets("other", 1, "y|"))
