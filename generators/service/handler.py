@@ -14,6 +14,7 @@ from millsight.generators.service.asked import Asked
 from millsight.generators.service.calibration import Calibration
 from millsight.generators.service.catalogs import RealSet
 from millsight.generators.service.config import ServeGenerationConfig
+from millsight.generators.service.options import MIB
 from millsight.generators.service.pictures import PictureStore
 from millsight.generators.service.pool import Pool
 from millsight.generators.service.sets import SetStore
@@ -26,7 +27,6 @@ from millsight.platform.services.worker import Progress
 from millsight.platform.shards import Shard, ShardStore
 
 KIND = "generate"
-MIB = 1 << 20
 logger = logging.getLogger(__name__)
 
 

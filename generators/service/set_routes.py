@@ -93,7 +93,8 @@ def request_set(
     asked = settle(state, body, token)
 
     def submit() -> Job:
-        return submit_job(request, response, token, KIND, asked.to_dict(), key=key, cost=body.count)
+        cost = asked.body["count"]
+        return submit_job(request, response, token, KIND, asked.to_dict(), key=key, cost=cost)
 
     job = admit(state, service, asked, token, key=key, submit=submit)
     logger.info("set %s: asked for by %s", job.id, token.id)

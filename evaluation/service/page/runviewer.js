@@ -82,7 +82,7 @@ class RunViewer extends Viewer {
   }
 
   swap() {
-    if (this.item.length < 2) return;
+    if (!this.item || this.item.length < 2) return;
     this.side = 1 - this.side;
     this.fill(false);
   }

@@ -1,5 +1,6 @@
 // A set's numbers: how many pictures of which fate, why some were rejected, what was asked for.
 
+import { DIFFUSION } from "./controls.js";
 import { h, refill, term } from "./dom.js";
 import { count, number } from "./numbers.js";
 import { factList } from "./viewer.js";
@@ -94,7 +95,7 @@ function reasonRow({ filter, judged, rejected, alone, abstained, accepted }) {
 
 function requestFacts(set) {
   const { request } = set;
-  const diffusion = ["variation", "inpaint", "text"].includes(set.mode);
+  const diffusion = DIFFUSION.includes(set.mode);
   return factList({
     Mode: MODES[set.mode].name,
     Pictures: set.catalog,

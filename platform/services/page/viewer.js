@@ -135,6 +135,8 @@ export class Viewer {
   }
 
   draw() {
+    // Keys work before the first picture has come.
+    if (!this.item) return;
     const { images, marks } = this.layersOn(this.item);
     this.plane.layers(images, marks);
     this.switches.replaceChildren(
