@@ -15,6 +15,8 @@ from millsight.pretraining.downstream.multitask.model import MultitaskModel, Mul
 from millsight.pretraining.downstream.schedule import rate
 
 CLIP_NORM = 1.0
+# Of the loss; the others are sums of them.
+PARTS = ("bce", "dice", "sample")
 
 
 class MultitaskModule(lightning.LightningModule):
@@ -45,7 +47,7 @@ class MultitaskModule(lightning.LightningModule):
             UserError: If it is not finite.
         """
         losses = multitask_losses(self(batch.pictures), batch, self.config.sample_weight)
-        parts = {name: losses[name] for name in ("bce", "dice", "sample") if name in losses}
+        parts = {name: loss for name, loss in losses.items() if name in PARTS}
         require_finite(parts, self.global_step, "--training.learning_rate")
         for name, value in losses.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")

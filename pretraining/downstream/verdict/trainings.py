@@ -55,9 +55,10 @@ class Trainings:
 
     def synthetic(self) -> dict[tuple[str, int | None], list[int]]:
         """Return how many synthetic pictures each of them learnt."""
+        # Multi-task trainings of before there was --extra do not say.
         return {
-            key: [int(run.manifest["metrics"]["synthetic_learned"]) for run in by_seed.values()]
-            for key, by_seed in self.runs.items()
+            key: [int(run.manifest["metrics"].get("synthetic_learned", 0)) for run in runs.values()]
+            for key, runs in self.runs.items()
         }
 
 

@@ -40,7 +40,8 @@ def run(folder: Path, arm: str, seed: int, right: float, pictures: int = PICTURE
     recipe = Recipe("classification", 1, {"seed": seed, "arm": arm, "right": right}, {})
     with drafting(folder / f"{arm}-{seed}-{right}-{pictures}", recipe) as draft:
         storage.write_table(draft.file(tables.FILE), tables.to_table(rows, "0" * 64))
-        return draft.commit({"synthetic_learned": 0 if arm == "real" else 9, "quarantined": 0})
+        learned = {} if arm == "real" else {"synthetic_learned": 9}
+        return draft.commit(learned | {"quarantined": 0})
 
 
 @pytest.fixture(scope="module")
