@@ -49,4 +49,4 @@ def check_maps(
     faults = find_faults(measured)
     faults += [fault for report in reports for fault in find_faults((), report)]
     if refuse:
-        require_fit(faults, named, draft.file(MAPS_SHEET))
+        require_fit(faults, named, draft.file(MAPS_SHEET) if measured else None)

@@ -48,13 +48,13 @@ def find_faults(
     return faults
 
 
-def require_fit(faults: Sequence[str], named: str, sheet: str) -> None:
+def require_fit(faults: Sequence[str], named: str, sheet: str | None) -> None:
     """Refuse to train on faulty maps.
 
     Args:
         faults: See ``find_faults``.
         named: Flag and what the user gave it.
-        sheet: Where the contact sheet lies.
+        sheet: Where the contact sheet lies; ``None`` where the maps are gone and their boxes left.
 
     Raises:
         UserError: With every fault.
@@ -62,9 +62,9 @@ def require_fit(faults: Sequence[str], named: str, sheet: str) -> None:
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise UserError(
-            f"{named}: nothing can be learnt from these maps:\n{listed}\nLook at {sheet}, and "
-            "extract maps with another encoder, prompts or normal pictures; --gate false trains on "
-            "them all the same."
+            f"{named}: nothing can be learnt from these maps:\n{listed}\n"
+            f"{f'Look at {sheet}. ' if sheet else ''}Extract maps with another encoder, prompts or "
+            "normal pictures; --gate false trains on them all the same."
         )
 
 
