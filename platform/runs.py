@@ -73,7 +73,7 @@ class StageRun:
         try:
             return _outcome(self._run(stage, samples, finish))
         except GivenUpError as error:
-            _print_failed(error.report, f"{self.path.rstrip('/')}.partial")
+            print_failed(error.report, self.path)
             return Outcome(EXIT_FAILED)
 
     def _run(self, stage: Stage, samples: Sequence[Sample], finish: Finish) -> Artifact:
@@ -132,7 +132,13 @@ def _outcome(artifact: Artifact) -> Outcome:
     return Outcome(EXIT_QUARANTINED if quarantined else 0, artifact)
 
 
-def _print_failed(report: ExecutionReport, partial: str) -> None:
+def print_failed(report: ExecutionReport, path: str) -> None:
+    """Tell people which shards failed, why, and how to go on.
+
+    Args:
+        report: Of the run.
+        path: The directory of the artifact that was not made.
+    """
     from rich.console import Console
 
     console = Console(stderr=True, markup=False, soft_wrap=True)
@@ -141,6 +147,6 @@ def _print_failed(report: ExecutionReport, partial: str) -> None:
         last = failed.error.strip().splitlines()[-1]
         console.print(f"  {failed.shard_id} after {failed.attempts} attempts: {last}")
     console.print(
-        f"Full errors are in {partial}/failed; what has landed is kept. Mend the cause "
-        "and run the same command again."
+        f"Full errors are in {path.rstrip('/')}.partial/failed; what has landed is kept. Mend the "
+        "cause and run the same command again."
     )

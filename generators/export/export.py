@@ -20,6 +20,7 @@ from millsight.generators.export.formats import LAYOUTS, Format
 from millsight.generators.export.lines import lines, write_lines
 from millsight.generators.samples import Generated
 from millsight.platform import storage
+from millsight.platform.errors import UserError
 
 # What is packed already gains nothing, and costs most of the time.
 STORED = frozenset({".png"})
@@ -63,7 +64,8 @@ def export(
         labels: All classes, in the order of their numbers.
 
     Raises:
-        UserError: If a class cannot name a folder.
+        UserError: If a class cannot name a folder, or a layout of boxes is asked for and a sample
+            has none.
     """
     check_labels(labels)
     counts = Counter(dict.fromkeys(labels, 0))
@@ -72,6 +74,12 @@ def export(
         writer = LAYOUTS[layout](folder, labels, stack)
         for generated in samples:
             label = generated.request.spec.label
+            if layout != "folder" and not generated.boxes:
+                raise UserError(
+                    f"The layout {layout} tells classes by boxes, and sample "
+                    f"{generated.request.index} has none: it would lose its class, {label}. Use "
+                    "the layout folder."
+                )
             written = writer.place(sample_name(generated), label)
             write_pictures(folder, generated, written)
             writer.add(generated, written)

@@ -109,11 +109,14 @@ def encode(picture: NDArray[np.uint8]) -> bytes:
 
 
 def provenance_row(generated: Generated, written: Written) -> dict[str, Any]:
+    """Return what is known about a written sample, JSON-like."""
+    return {"file": written.picture, "mask": written.mask, **provenance_of(generated)}
+
+
+def provenance_of(generated: Generated) -> dict[str, Any]:
     """Return what is known about a sample, JSON-like: with it, anybody can make it again."""
     request = generated.request
     return {
-        "file": written.picture,
-        "mask": written.mask,
         "label": request.spec.label,
         "synthetic": SOURCES[request.spec.mode],
         "boxes": [list(box) for box in generated.boxes],

@@ -9,9 +9,9 @@ from millsight.generators.copy_paste.engine import CopyPasteConfig
 from millsight.generators.diffusion.config import DiffusionConfig
 from millsight.generators.filters.config import BudgetConfig, FilterConfig
 from millsight.generators.procedural.engine import ProceduralConfig
-from millsight.generators.samples import Request, SampleSpec
-from millsight.platform.artifacts import drafting, find_artifact
-from millsight.platform.commands import EXIT_QUARANTINED, Outcome, OutputConfig
+from millsight.generators.samples import Materials, Request, SampleSpec
+from millsight.platform.artifacts import Artifact, drafting, find_artifact
+from millsight.platform.commands import EXIT_FAILED, EXIT_QUARANTINED, Outcome, OutputConfig
 from millsight.platform.errors import UserError
 from millsight.platform.executors import ExecutionConfig
 from millsight.platform.fingerprints import Recipe
@@ -101,6 +101,22 @@ class GenerateSampleConfig(OutputConfig):
         """
         return [self._only(text) for text in self.only]
 
+    def check_boxes(self, materials: Materials) -> None:
+        """Refuse layouts that tell classes by boxes alone where pictures will have none.
+
+        Raises:
+            UserError: Naming the layout.
+        """
+        if self.format == "folder" or self.spec.mode not in {"text", "variation"}:
+            return
+        placed = all(one.mask_uri or one.boxes for one in materials.defects)
+        if self.spec.mode == "text" or not placed:
+            raise UserError(
+                f"--format {self.format} tells classes by boxes, and pictures of --spec.mode "
+                f"{self.spec.mode} have none here: they would lose their class. Use --format "
+                "folder."
+            )
+
     def _only(self, text: str) -> Request:
         index, _, attempt = text.partition("/")
         if not (index.isdecimal() and attempt.isdecimal() and int(index) < self.spec.count):
@@ -118,8 +134,12 @@ def sample(config: GenerateSampleConfig) -> Outcome:
     config.budget.check()
     config.only_requests()
     from millsight.generators.production.produce import open_sources, produce
+    from millsight.platform.runs import GivenUpError, print_failed
 
     sources = open_sources(config)
+    config.check_boxes(sources.materials)
+    if sources.terms:
+        print(f"Base model {config.diffusion.base}: licence {sources.terms}")
     recipe = Recipe(
         KIND,
         SCHEMA_VERSION,
@@ -131,12 +151,21 @@ def sample(config: GenerateSampleConfig) -> Outcome:
     artifact = find_artifact(path, recipe)
     if artifact is None:
         info = RunInfo(KIND, recipe.fingerprint, dict(recipe.config))
-        with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:
-            metrics = produce(config, sources, draft, tracker)
-            tracker.summary(metrics)
-            artifact = draft.commit(metrics)
+        try:
+            with drafting(path, recipe) as draft, track(config.tracking, info) as tracker:
+                metrics = produce(config, sources, draft, tracker)
+                tracker.summary(metrics)
+                artifact = draft.commit(metrics)
+        except GivenUpError as error:
+            print_failed(error.report, path)
+            return Outcome(EXIT_FAILED)
     else:
         print("Made already:")
+    return _told(artifact)
+
+
+def _told(artifact: Artifact) -> Outcome:
+    """Say how full a set is."""
     metrics = artifact.manifest["metrics"]
     print(f"{metrics['accepted']} of {metrics['wanted']} samples: {artifact.path}")
     short = metrics["accepted"] < metrics["wanted"]

@@ -9,6 +9,8 @@ from typing import Any
 
 from millsight.generators.export.card import Card, Reason, write_card
 from millsight.generators.export.export import Exported, export, write_zip
+from millsight.generators.export.files import provenance_of
+from millsight.generators.export.lines import Lines, lines, write_lines
 from millsight.generators.filters.chain import FilterChain
 from millsight.generators.filters.collection import Collection
 from millsight.generators.filters.table import ALL
@@ -37,6 +39,7 @@ from millsight.platform.weights import load_weights
 
 SET = "set"
 ARCHIVE = "set.zip"
+REJECTED = "rejected.jsonl"
 
 
 @dataclass(frozen=True)
@@ -126,15 +129,20 @@ def _fill(
     collection = Collection(config.spec, chain, config.budget)
     sheets, store = Sheets(), ShardStore(draft.path)
 
-    def accepted() -> Iterator[Generated]:
+    def accepted(rejected: Lines) -> Iterator[Generated]:
         for _, batch in judged(collection, answer, store, config.execution.shard_size):
             for generated in batch:
                 sheets.add(generated)
                 if generated.accepted:
                     yield generated
+                else:
+                    rejected.add(provenance_of(generated))
             tracker.log({"accepted": collection.accepted, "attempts": collection.attempts})
 
-    exported = export(accepted(), draft.file(SET), config.format, (config.spec.label,))
+    with lines() as rejected:
+        made = accepted(rejected)
+        exported = export(made, draft.file(SET), config.format, (config.spec.label,))
+        write_lines(draft.file(REJECTED), rejected)
     print(collection.to_text())
     sheets.write(draft, tracker)
     found = collection.summary()

@@ -27,11 +27,14 @@ def encode_prompts(pipeline: Any, sentences: Sequence[str]) -> States:
     if len(pairs) == 1:
         return {"prompt_embeds": _run(*pairs[0], sentences).last_hidden_state}
     outputs = [_run(*pair, sentences) for pair in pairs]
-    return {
-        # The last layer but one of both; the pooled text is the second encoder's.
-        "prompt_embeds": torch.cat([output.hidden_states[-2] for output in outputs], dim=-1),
-        "pooled_prompt_embeds": outputs[-1].text_embeds,
-    }
+    # The last layer but one of both; the pooled text is the second encoder's.
+    states = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
+    pooled = outputs[-1].text_embeds
+    if pipeline.config.force_zeros_for_empty_prompt:
+        bare = torch.tensor([not sentence for sentence in sentences], device=states.device)
+        states = states.masked_fill(bare[:, None, None], 0)
+        pooled = pooled.masked_fill(bare[:, None], 0)
+    return {"prompt_embeds": states, "pooled_prompt_embeds": pooled}
 
 
 def take(states: Mapping[str, Tensor], rows: Tensor) -> States:

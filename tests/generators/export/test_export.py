@@ -167,6 +167,18 @@ def test_classes_that_could_not_be_read_back_are_refused(tmp_path: Path, label: 
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_of_boxes_refuses_a_sample_without_any(tmp_path: Path, layout: str) -> None:
+    nowhere = replace(made(0), mask=np.zeros_like(made(0).mask), boxes=())
+    if layout == "folder":
+        export([nowhere], str(tmp_path / "set"), layout, LABELS)
+        (sample,) = load_data(tmp_path / "set")
+        assert sample.label == LABELS[0]
+    else:
+        with pytest.raises(UserError, match=f"{layout} tells classes by boxes.*sample 0"):
+            export([nowhere], str(tmp_path / "set"), layout, LABELS)
+
+
 def test_names_differ_by_everything_that_decides_a_sample() -> None:
     spec = SampleSpec("pit")
     requests = [Request(spec, 0), Request(spec, 1), Request(spec, 0, 1)]

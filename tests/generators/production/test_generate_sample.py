@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from millsight.generators.production import engines
 from millsight.platform.catalog.catalog import Catalog, load_data
 from millsight.platform.catalog.synthetic import COMPOSED
 from millsight.platform.cli import main
+from millsight.platform.shards import ShardStore
 from millsight.platform.tracking import read_runs
 
 
@@ -77,6 +79,12 @@ def test_a_set_that_is_short_says_so_and_exits_3(catalog, tmp_path, capsys, monk
     assert "3 are missing" in out
     assert len(list(load_data(str(tmp_path / "made" / "set")))) == 2
     assert (tmp_path / "made" / "rejected.jpg").exists()
+    rejected = [json.loads(line) for line in (tmp_path / "made" / "rejected.jsonl").open()]
+    metrics = json.loads((tmp_path / "made" / "artifact.json").read_text())["metrics"]
+    assert len(rejected) == metrics["attempts"] - metrics["accepted"]
+    for row in rejected:
+        assert {one["name"]: one["accepted"] for one in row["verdicts"]}["quota"] is False
+        assert {"index", "attempt", "seed"} <= row["request"].keys()
     assert len(built) == 1, "for both rounds"
 
 
@@ -108,6 +116,28 @@ def test_chosen_samples_are_made_again_of_what_they_were_made_of(catalog, tmp_pa
     assert used == {tuple(named)}
 
 
+def test_a_disk_that_fills_up_is_told_and_the_same_command_goes_on(
+    catalog, tmp_path, capsys, monkeypatch
+):
+    land, landed = ShardStore.land, []
+
+    def full(store, shard_id, output):
+        if landed:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        landed.append(shard_id)
+        land(store, shard_id, output)
+
+    monkeypatch.setattr(ShardStore, "land", full)
+    assert generate(catalog, tmp_path, "--execution.shard_size", "2") == 1
+    err = capsys.readouterr().err
+    assert "2 shards failed" in err
+    assert "No space left on device" in err
+    assert "made.partial/failed" in err
+    assert not (tmp_path / "made").exists()
+    monkeypatch.undo()
+    assert generate(catalog, tmp_path, "--execution.shard_size", "2") == 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -118,6 +148,7 @@ def test_chosen_samples_are_made_again_of_what_they_were_made_of(catalog, tmp_pa
         (["--spec.count", "0"], "--spec.count 0: ask for at least 1"),
         (["--spec.mode", "inpaint", "--diffusion.base", "nowhere"], "nowhere"),
         (["--scorer", "nobody"], "'nobody' is not installed; there are: kead"),
+        (["--spec.mode", "text", "--format", "coco"], "--format coco tells classes by boxes"),
     ],
 )
 def test_a_mistake_is_told_and_leaves_nothing(catalog, tmp_path, capsys, words, message):

@@ -125,13 +125,17 @@ def test_checkpoints_are_judged_by_what_the_model_can_do(base, crops, settings):
 def test_text_states_are_those_of_diffusers(base, settings):
     module = AdaptationModule(load_pipeline(base), speak_of(LABELS, settings), settings, 64)
     with torch.no_grad():
-        own = encode_prompts(module.pipeline, [module.words[0].sentence])
+        own, bare = (
+            encode_prompts(module.pipeline, [text]) for text in (module.words[0].sentence, "")
+        )
         theirs = module.pipeline.encode_prompt(
             module.words[0].prompt,
             device="cpu",
             num_images_per_prompt=1,
-            do_classifier_free_guidance=False,
+            do_classifier_free_guidance=True,
         )
     assert torch.equal(own["prompt_embeds"], theirs[0])
+    assert torch.equal(bare["prompt_embeds"], theirs[1])
     if base.family == "sdxl":
         assert torch.equal(own["pooled_prompt_embeds"], theirs[2])
+        assert torch.equal(bare["pooled_prompt_embeds"], theirs[3])
