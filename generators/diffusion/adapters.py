@@ -70,6 +70,12 @@ class Adapter:
         return f"adapter_{self.sha256[:12]}"
 
     @property
+    def side(self) -> int | None:
+        """Side of the crops that it learned from, pixels; ``None`` where its card does not say."""
+        side = self.card.training.get("side")
+        return side if isinstance(side, int) and side > 0 else None
+
+    @property
     def lora(self) -> Path | None:
         """The file of its LoRA weights, if it has any."""
         return self.folder / LORA if (self.folder / LORA).is_file() else None

@@ -25,7 +25,8 @@ class DiffusionConfig:
         context: How far a crop reaches beyond its defect on each side, as a share of the defect's
             longer side; best what the adapter was trained with.
         crops: Most crops of one picture that are drawn.
-        image_size: Side of the crops as the model sees them; by default what it was made for.
+        image_size: Side of the crops as the model sees them; by default what the adapter learned
+            from, else what the model was made for.
         batch_size: Crops at a time; it decides the last bits of a picture.
         precision: ``32``, ``bf16`` or ``16`` bits.
         least_psnr: Autoencoders that return the real crops with less, in dB, are refused; 0 takes

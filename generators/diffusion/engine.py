@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -98,6 +99,8 @@ class DiffusionEngine:
             config.base, vae=config.vae, allow_non_commercial=config.allow_non_commercial
         )
         adapter = None if config.adapter is None else open_adapter(config.adapter, base)
+        if adapter is not None and config.image_size is None:
+            config = replace(config, image_size=adapter.side)
         return cls(sampler_of(base, config, device), materials, config, adapter=adapter)
 
     def generate(self, requests: Sequence[Request]) -> list[Generated]:

@@ -166,7 +166,9 @@ def _asked(
         if filled.adapter is not None:
             adapter = state.models.adapters[filled.adapter].adapter
         name = adapter.name if adapter else ""
-        side = base.side
+        # As ``DiffusionEngine.load`` chooses it.
+        learned = adapter.side if adapter else None
+        side = base.config.diffusion.image_size or learned or base.side
         affinity = f"{base.model.fingerprint if base.model else ''}{SEPARATOR}{name}"
     spec = config.spec
     each = most_of_a_try(config, real.materials[spec.label], side)

@@ -117,6 +117,25 @@ def test_the_engine_draws_with_its_adapter(base, folders, materials):
     assert adapted.picture.tobytes() != bare.picture.tobytes()
 
 
+def test_an_adapter_draws_at_the_size_that_it_learned_from(base, copied, materials):
+    card = json.loads((copied / CARD).read_text())
+    spec = SampleSpec("scratch", mode="variation", steps=2, strength=0.9, guidance=2.0)
+
+    def side(said: object, wanted: int | None = None) -> int:
+        (copied / CARD).write_text(json.dumps(card | {"training": {"side": said}}))
+        config = DiffusionConfig(
+            str(base.folder), adapter=str(copied), image_size=wanted, batch_size=1, least_psnr=0.0
+        )
+        made = DiffusionEngine.load(config, materials).generate([Request(spec, 0)])[0]
+        found: int = made.provenance["side"]
+        return found
+
+    learned = base.side // 2
+    assert side(learned) == learned
+    assert side(learned, base.side) == base.side
+    assert side("64 pixels") == base.side
+
+
 def test_a_class_that_the_adapter_does_not_know(base, folders):
     with pytest.raises(UserError, match="knows no class 'pit', only scratch"):
         open_adapter(folders["both"], base).prompt("pit")
