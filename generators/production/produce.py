@@ -204,8 +204,16 @@ def card_of(
         tried=found["attempts"],
         reasons=[*reasons, *more],
         lineage={"data": f"{sources.catalog.uri} ({sources.catalog.fingerprint[:16]})"},
-        settings=asdict(config.spec) | {engine: asdict(getattr(config, engine))},
+        settings=_settings(config, engine),
     )
+
+
+def _settings(config: GenerateSampleConfig, engine: str) -> dict[str, Any]:
+    """Return what a data card tells of the settings; what narrows nothing is left out."""
+    chosen = {"scorer": config.scorer, "plates": config.plates, "defects": config.defects}
+    told = {name: value for name, value in chosen.items() if value}
+    drawn = {engine: asdict(getattr(config, engine)), "filters": asdict(config.filters)}
+    return asdict(config.spec) | drawn | told
 
 
 @contextmanager

@@ -114,6 +114,8 @@ def test_chosen_samples_are_made_again_of_what_they_were_made_of(catalog, tmp_pa
     made = [json.loads(line) for line in (tmp_path / "narrow/set/provenance.jsonl").open()]
     used = {tuple(one["provenance"][role]["id"] for role in ("plate", "source")) for one in made}
     assert used == {tuple(named)}
+    card = (tmp_path / "narrow/set/README.md").read_text()
+    assert all(name in card for name in (*named, "copy_share"))
 
 
 def test_a_disk_that_fills_up_is_told_and_the_same_command_goes_on(
